@@ -1,0 +1,52 @@
+"""Typed errors: each names the object, the offending value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RgflowError(Exception):
+    """Base of every error that rgflow raises on purpose."""
+
+
+class InputError(RgflowError, ValueError):
+    """A value outside its domain: wrong shape, NaN, zero width, negative variance."""
+
+
+class UnknownName(RgflowError, KeyError):
+    """A name that nothing carries; the message suggests the nearest known ones."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]):
+        known = sorted(known)
+        near = difflib.get_close_matches(str(name), known, n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+        self.message = f"unknown {kind} {name!r}; {hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class FormulaError(RgflowError, ValueError):
+    """A formula text outside the whitelist of functions, or outside the grammar."""
+
+
+class KinkError(RgflowError):
+    """A bracket with a written second derivative of an activation that has a kink."""
+
+
+class NotForest(RgflowError, ValueError):
+    """A cumulant whose directions do not join its jets in a forest (a trace of a Hessian, say)."""
+
+
+class OrderError(RgflowError, ValueError):
+    """An order in 1/n that was not asked for, or that rgflow cannot evaluate."""
+
+
+class AccuracyError(RgflowError, ArithmeticError):
+    """A number that cannot be given to a useful accuracy (divergence, overflow, nearly equal inputs at a kink)."""
+
+
+class StoreError(RgflowError, OSError):
+    """A file or a cache directory that cannot be read or written."""

@@ -1,0 +1,156 @@
+"""The multilayer perceptron: a sequence of dense layers, described and validated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rgflow.activations import Activation, activation
+from rgflow.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer z'_i = b_i + sum_j W_ij sigma(z_j) with independent Gaussian parameters.
+
+    b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
+    """
+
+    C_b: float = 0.0
+    C_W: float = 1.0
+    lambda_b: float = 1.0
+    lambda_W: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("C_b", "C_W", "lambda_b", "lambda_W"):
+            object.__setattr__(self, name, _not_negative(name, getattr(self, name)))
+
+
+@dataclass(frozen=True, init=False)
+class MLP:
+    """A multilayer perceptron z^1 = b + W x, z^{l+1} = b + W sigma(z^l).
+
+    Parameters
+    ----------
+    widths : sequence of int
+        n_0 (dimension of the input), n_1, ..., n_L. The depth L is the number of weight layers.
+    activation : str, sympy expression or Activation
+        sigma, the same in every layer; see :func:`rgflow.activation`.
+    C_b, C_W : float or sequence of L floats
+        Variance of biases, and of weights times fan-in. Not negative.
+    lambda_b, lambda_W : float or sequence of L floats
+        Learning-rate tensor: lambda_b for biases, lambda_W / fan_in for weights. Not negative.
+
+    Raises
+    ------
+    InputError
+        For widths that are not positive integers, depth 0, or hyperparameters that are negative, not finite or of
+        the wrong number.
+
+    Source: PDLT (arXiv:2106.10165), section 2.2 and chapter 8.
+
+    >>> MLP([784, 256, 10], "tanh").depth
+    2
+    """
+
+    widths: tuple[int, ...]
+    activation: Activation
+    layers: tuple[Dense, ...]
+
+    def __init__(
+        self,
+        widths: Iterable[int],
+        activation: Any,
+        C_b: float | Sequence[float] = 0.0,
+        C_W: float | Sequence[float] = 1.0,
+        lambda_b: float | Sequence[float] = 1.0,
+        lambda_W: float | Sequence[float] = 1.0,
+    ):
+        sizes = _widths(widths)
+        depth = len(sizes) - 1
+        columns = [
+            _per_layer(name, value, depth)
+            for name, value in (("C_b", C_b), ("C_W", C_W), ("lambda_b", lambda_b), ("lambda_W", lambda_W))
+        ]
+        object.__setattr__(self, "widths", sizes)
+        object.__setattr__(self, "activation", _activation(activation))
+        object.__setattr__(self, "layers", tuple(Dense(*row) for row in zip(*columns, strict=True)))
+
+    @classmethod
+    def uniform(
+        cls, n_in: int, width: int, depth: int, n_out: int | None = None, activation: Any = "tanh", **hyperparameters: Any
+    ) -> MLP:
+        """A network of ``depth`` weight layers whose hidden layers all have the same width (n_out: also, by default).
+
+        >>> MLP.uniform(n_in=64, width=128, depth=3, n_out=10, activation="gelu").widths
+        (64, 128, 128, 10)
+        """
+        if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
+            raise InputError(f"depth is {depth!r}; it counts weight layers and must be an integer of at least 1")
+        return cls([n_in, *[width] * (depth - 1), width if n_out is None else n_out], activation, **hyperparameters)
+
+    @property
+    def depth(self) -> int:
+        """L, the number of weight layers."""
+        return len(self.layers)
+
+    @property
+    def fan_in(self) -> tuple[int, ...]:
+        """n_{l-1} for l = 1..L."""
+        return self.widths[:-1]
+
+    def hyperparameter(self, name: str) -> tuple[float, ...]:
+        """C_b, C_W, lambda_b or lambda_W of every layer."""
+        return tuple(getattr(layer, name) for layer in self.layers)
+
+    def __repr__(self) -> str:
+        parts = [f"{list(self.widths)}", repr(self.activation.formula_text)]
+        for name, default in (("C_b", 0.0), ("C_W", 1.0), ("lambda_b", 1.0), ("lambda_W", 1.0)):
+            values = self.hyperparameter(name)
+            if len(set(values)) > 1:
+                parts.append(f"{name}={list(values)}")
+            elif values[0] != default:
+                parts.append(f"{name}={values[0]!r}")
+        return f"MLP({', '.join(parts)})"
+
+
+def _activation(value: Any) -> Activation:
+    return activation(value)
+
+
+def _widths(widths: Iterable[int]) -> tuple[int, ...]:
+    try:
+        sizes = tuple(widths)
+    except TypeError:
+        raise InputError(f"widths is {widths!r}; give n_0, n_1, ..., n_L as a sequence of integers") from None
+    if len(sizes) < 2:
+        raise InputError(f"widths is {sizes!r}; a network needs at least n_0 and n_1 (depth 1)")
+    for n in sizes:
+        whole = isinstance(n, int) and not isinstance(n, bool) or hasattr(n, "__index__") and not isinstance(n, bool)
+        if not whole or int(n) < 1:
+            raise InputError(f"widths holds {n!r}; every width is an integer of at least 1")
+    return tuple(int(n) for n in sizes)
+
+
+def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[float, ...]:
+    if isinstance(value, str):
+        raise InputError(f"{name} is {value!r}; give a number or one number per layer")
+    try:
+        values = tuple(value)  # type: ignore[arg-type]
+    except TypeError:
+        return (value,) * depth  # type: ignore[return-value]
+    if len(values) != depth:
+        raise InputError(f"{name} has {len(values)} values for a network of {depth} layers; give one number or {depth}")
+    return values
+
+
+def _not_negative(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}; it must be a number") from None
+    if not math.isfinite(number) or number < 0:
+        raise InputError(f"{name} is {number!r}; it must be finite and not negative")
+    return number
