@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from rgflow.algebra.jets import Edges, Jet, Pair, Product, activated
 from rgflow.algebra.partitions import Blocks, set_partitions
+from rgflow.algebra.recursion import term_order
 from rgflow.algebra.tensor import Structure, Tensor, canonical
 from rgflow.algebra.terms import Bracket, Term, Value
 from rgflow.derive.hypergraphs import Cluster, Hyperedge, hypergraphs
@@ -73,29 +74,14 @@ def step(tensor: Tensor, samples: str, law: Law) -> tuple[Term, ...]:
                     _with_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
                 else:
                     _without_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
-    return tuple(
-        Term(coefficient, *key)  # type: ignore[arg-type]
-        for key, coefficient in sorted(collected.items(), key=_term_order)
-        if coefficient
-    )
+    terms = (Term(coefficient, *key) for key, coefficient in collected.items() if coefficient)  # type: ignore[arg-type]
+    return tuple(sorted(terms, key=term_order))
 
 
 def _pairs_of(tensor: Tensor, one: bool) -> tuple[Pair, ...]:
     if not one:
         return tensor.pairs
     return tuple((Jet(0, a.edges), Jet(0, b.edges)) for a, b in tensor.pairs)
-
-
-def _term_order(item: tuple[Key, Fraction]) -> tuple[object, ...]:
-    symbols, r, tensors, brackets = item[0]
-    return (
-        r,
-        len(tensors),  # type: ignore[arg-type]
-        tuple((v.tensor.level, v.tensor.order, v.tensor.structure, v.indices) for v in tensors),  # type: ignore[attr-defined]
-        -len(brackets),  # type: ignore[arg-type]
-        brackets,
-        symbols,
-    )
 
 
 def _expand(pair: Pair, law: Law) -> tuple[Monomial, ...]:

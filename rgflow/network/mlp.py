@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,34 @@ class MLP:
     def hyperparameter(self, name: str) -> tuple[float, ...]:
         """C_b, C_W, lambda_b or lambda_W of every layer."""
         return tuple(getattr(layer, name) for layer in self.layers)
+
+    def to_json(self) -> str:
+        """The description as JSON text: widths, the activation's formula and every hyperparameter of every layer."""
+        return json.dumps({"kind": "MLP", **self._description()})
+
+    def _description(self) -> dict[str, Any]:
+        names = ("C_b", "C_W", "lambda_b", "lambda_W")
+        values = {name: list(self.hyperparameter(name)) for name in names}
+        return {"widths": list(self.widths), "activation": self.activation.formula_text, **values}
+
+    @classmethod
+    def from_json(cls, text: str) -> MLP:
+        """The network of :meth:`to_json`; the formula is parsed by the whitelist, nothing is evaluated.
+
+        >>> net = MLP([3, 5, 1], "gelu", C_W=1.5)
+        >>> MLP.from_json(net.to_json()) == net
+        True
+        """
+        try:
+            found = json.loads(text)
+        except (TypeError, ValueError):
+            raise InputError(f"{text!r} is not the JSON description of a network") from None
+        if not isinstance(found, dict) or found.pop("kind", None) != "MLP":
+            raise InputError(f"{text!r} does not describe an MLP")
+        expected = {"widths", "activation", "C_b", "C_W", "lambda_b", "lambda_W"}
+        if set(found) != expected or not isinstance(found["activation"], str):
+            raise InputError(f"the description of an MLP holds {sorted(expected)}; this one has {sorted(found)}")
+        return cls(found.pop("widths"), found.pop("activation"), **found)
 
     def __repr__(self) -> str:
         parts = [f"{list(self.widths)}", repr(self.activation.formula_text)]

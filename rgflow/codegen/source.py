@@ -1,0 +1,142 @@
+"""The text of a generated module: equations as comments, tables, brackets, the generic kernel. Same system, same bytes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+
+from rgflow.activations import Activation
+from rgflow.algebra.text import signed
+from rgflow.brackets import single_input_source
+from rgflow.codegen import generic
+from rgflow.codegen.table import Table
+
+NAMES = (
+    "ARITY",
+    "ROW_START",
+    "COEFFICIENT",
+    "POWERS",
+    "VALUE_START",
+    "VALUE_TENSOR",
+    "VALUE_INDEX",
+    "BRACKET_START",
+    "BRACKET_SHAPE",
+    "BRACKET_FACTOR",
+    "SUM_START",
+    "SUM_BRACKET",
+    "SHAPE_WIDTH",
+    "SHAPE_BASE",
+)
+
+
+def module_source(table: Table, activation: Activation | None, kinks: str = "error", compiled: bool = True) -> str:
+    """The whole module.
+
+    Parameters
+    ----------
+    table : Table
+        The rows to run.
+    activation : Activation or None
+        With one input: whose brackets the module evaluates. None with many inputs, where brackets are handed in.
+    kinks : "error" or "almost_everywhere"
+        What written second derivatives of a kinked activation mean.
+    compiled : bool
+        False leaves out Numba: the same program as plain Python.
+    """
+    parts = [_banner(table, activation), _imports(compiled), _inputs(table), _tables(table)]
+    decorate = "@njit(cache=True)\n" if compiled else ""
+    if activation is not None:
+        parts.append(_decorated(_brackets(table, activation, kinks), decorate))
+    parts.append(decorate + inspect.getsource(generic.step))
+    if activation is not None:
+        kernel = [t.name for t in table.tensors].index("K")
+        parts.append(f"BRACKETS = {len(table.shapes)}\nKERNEL = {kernel}\n")
+        parts.append(decorate + inspect.getsource(generic.run))
+    return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _banner(table: Table, activation: Activation | None) -> str:
+    what = "many inputs" if table.many else f"one input, sigma(z) = {activation.formula_text}" if activation else "one input"
+    lines = [
+        f'"""rgflow kernel: {", ".join(t.name for t in table.tensors)}; {what}.',
+        "",
+        "Generated from the recursions below; edits are overwritten. Left: the new layer l+1. Right: layer l, with",
+        "C_b, C_W, lambda_b, lambda_W of layer l+1 and r = n_l / n_(l-1).",
+        '"""',
+    ]
+    return "\n".join(lines)
+
+
+def _imports(compiled: bool) -> str:
+    numba = "from numba import njit\n" if compiled else ""
+    return f"import math\nfrom typing import Any\n\nimport numpy as np\n{numba}\nArray = Any"
+
+
+def _inputs(table: Table) -> str:
+    lines = ["# Inputs and outputs: tensors, by their place in the state."]
+    lines += [f"#   {i:3d}  {t.name}" for i, t in enumerate(table.tensors)]
+    lines += ["# Inputs: brackets, by their written derivative orders and pending derivatives."]
+    lines += [f"#   {i:3d}  {_bracket_comment(shape.orders, shape.pending)}" for i, shape in enumerate(table.shapes)]
+    return "\n".join(lines)
+
+
+def _bracket_comment(orders: tuple[int, ...], pending: int) -> str:
+    marks = " ".join("s" + ("'" * k if k <= 3 else f"^({k})") for k in orders)
+    return f"< d^{pending} [{marks}] >" if pending else f"< {marks} >"
+
+
+def _tables(table: Table) -> str:
+    arrays = dict(zip(NAMES, table.arrays, strict=True))
+    blocks = ["# Equations, a row a term: coefficient, then powers of C_b, C_W, lambda_b, lambda_W, r."]
+    coefficients, powers = arrays.pop("COEFFICIENT"), arrays.pop("POWERS")
+    rows = ["COEFFICIENT_AND_POWERS = ["]
+    row = 0
+    for recursion in table.system:
+        rows.append(f"    # {recursion.name}' =")
+        for sign, body in signed(recursion.terms, table.many):
+            numbers = ", ".join([repr(float(coefficients[row])), *(str(int(p)) for p in powers[row])])
+            rows.append(f"    ({numbers}),  # {sign} {_ascii(body)}")
+            row += 1
+    rows.append("]")
+    blocks.append("\n".join(rows))
+    blocks.append(
+        "COEFFICIENT = np.array([row[0] for row in COEFFICIENT_AND_POWERS])\n"
+        "POWERS = np.array([row[1:] for row in COEFFICIENT_AND_POWERS], dtype=np.int64)"
+    )
+    blocks += [f"{name} = {_literal(array)}" for name, array in arrays.items()]
+    blocks.append(f"TABLES = ({', '.join(NAMES)})")
+    return "\n".join(blocks)
+
+
+def _ascii(text: str) -> str:
+    return text.replace("σ", "s").replace("∂", "d").replace("β", "b")
+
+
+def _literal(array: Any) -> str:
+    values = ", ".join(str(int(v)) for v in array.ravel())
+    shape = "" if array.ndim == 1 else f".reshape{tuple(int(n) for n in array.shape)}"
+    return f"np.array([{_wrap(values)}], dtype=np.int64){shape}"
+
+
+def _wrap(text: str, width: int = 110) -> str:
+    if len(text) <= width:
+        return text
+    lines, line = [], ""
+    for word in text.split(", "):
+        if len(line) + len(word) > width:
+            lines.append(line)
+            line = ""
+        line += word + ", "
+    return "\n    " + "\n    ".join([*lines, line]) + "\n"
+
+
+def _brackets(table: Table, activation: Activation, kinks: str) -> str:
+    specifications = [(shape.orders, shape.pending) for shape in table.shapes]
+    return single_input_source(specifications, activation, kinks=kinks, name="brackets_at")
+
+
+def _decorated(text: str, decorate: str) -> str:
+    return "\n".join(decorate + line if line.startswith("def ") else line for line in text.split("\n"))
+
+

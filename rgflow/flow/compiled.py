@@ -1,0 +1,51 @@
+"""``compiled``: the kernel behind a flow, with its source to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rgflow.activations import Activation, activation
+from rgflow.algebra import Tensor
+from rgflow.derive import closure
+from rgflow.flow.kinks import check_kinks
+
+if TYPE_CHECKING:
+    from rgflow.codegen import Kernel
+
+
+def compiled(
+    names: str | Tensor | Iterable[str | Tensor],
+    sigma: str | Activation,
+    *,
+    samples: str = "one",
+    kinks: str = "error",
+    jit: bool = True,
+) -> Kernel:
+    """The compiled kernel of the named tensors and all they depend on.
+
+    Parameters
+    ----------
+    names : names of tensors
+        As for :func:`rgflow.closure`.
+    sigma : str or Activation
+        The activation whose brackets the kernel evaluates (with many inputs brackets are handed to it).
+    samples : "one" or "many"
+    kinks : "error" or "almost_everywhere"
+    jit : bool
+        False gives the same program as plain Python.
+
+    Returns
+    -------
+    Kernel
+        ``.source`` is the whole generated module, ``.path`` the file where it stands.
+
+    >>> print(compiled("V", "tanh").source.splitlines()[0])
+    \"\"\"rgflow kernel: K, V; one input, sigma(z) = tanh.
+    """
+    system = closure(names, samples=samples)
+    chosen = activation(sigma)
+    check_kinks(system, chosen, kinks, samples == "one")
+    from rgflow.codegen import compiled_kernel
+
+    return compiled_kernel(system, chosen, "almost_everywhere" if chosen.kinks else "error", jit)

@@ -1,0 +1,80 @@
+"""``flow``: the tensors of a network, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+
+from rgflow.algebra import Tensor
+from rgflow.derive import closure
+from rgflow.errors import InputError
+from rgflow.flow.dataset import coefficients
+from rgflow.flow.inputs import start
+from rgflow.flow.kinks import check_kinks
+from rgflow.flow.orders import requested
+from rgflow.network import MLP
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def flow(
+    net: MLP,
+    inputs: Any = None,
+    *,
+    first_kernel: Any = None,
+    tensors: str | Iterable[str | Tensor] = ("K", "V", "Theta"),
+    order: int = 1,
+    kinks: str = "error",
+) -> xarray.Dataset:
+    """Flow the coefficient tensors of a network's ensemble through its layers.
+
+    kappa_k at layer l = n_{l-1}^{1-k} sum_q X_q(l) n_{l-1}^{-q}, with X_q(l+1) a polynomial in the tensors and the
+    Gaussian brackets of layer l, derived by :func:`rgflow.derive`, starting from a Gaussian first layer.
+
+    Parameters
+    ----------
+    net : MLP
+        The network.
+    inputs : array (N, n_0) or (n_0,)
+        Inputs. Tensors with N^4 components and more are offered for N <= 4 different inputs, K and Theta for any N.
+    first_kernel : float or array (N, N)
+        Instead of inputs: the kernel K of layer 1, which implies x.x'/n_0 = (first_kernel - C_b) / C_W.
+    tensors : names
+        Each comes with every correction X_q with k - 1 + q <= order; a name with a suffix ("K_1") is that one alone.
+    order : int
+        Total order in 1/n: 0 gives K and Theta, 1 adds K_1, Theta_1 and the four-point letters, 2 the next.
+    kinks : "error" or "almost_everywhere"
+        What written second derivatives of an activation with a kink mean; see :mod:`rgflow.flow.kinks`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``layer`` (1..L) and ``sample0``, ``sample1``, .. (absent for one input). Variables: the coefficients;
+        ``numerical_error`` (coefficient, layer), absolute, of quadrature and rounding, the largest over samples;
+        ``expansion_ratio`` (letter, layer), the size of the next order relative to the last, with the layer up to which
+        it stays below 1/2 in ``trusted_layers`` (letter). Truncation error: O(n^-(order+1)).
+
+    Raises
+    ------
+    InputError, OrderError, UnknownName, KinkError, AccuracyError
+
+    >>> net = MLP.uniform(n_in=3, width=100, depth=4, activation="relu", C_W=2.0)
+    >>> ds = flow(net, first_kernel=1.0, tensors=["K", "V"])
+    >>> ds["V"].values.round(9).tolist()
+    [0.0, 5.0, 10.0, 15.0]
+    """
+    if not isinstance(net, MLP):
+        raise InputError(f"{net!r} is not a network; give rgflow.MLP(...)")
+    wanted = requested(tensors, order)
+    begin = start(net, inputs, first_kernel)
+    samples = "one" if len(begin.overlap) == 1 else "many"
+    system = closure(wanted, samples=samples)
+    check_kinks(system, net.activation, kinks, samples == "one")
+    from rgflow.flow.run import run  # loads Numba
+
+    history = run(net, system, begin, "almost_everywhere" if net.activation.kinks else "error")
+    return coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
+
+

@@ -1,0 +1,32 @@
+"""The rule for activations with kinks: what a written second derivative may mean."""
+
+from __future__ import annotations
+
+from rgflow.activations import Activation
+from rgflow.algebra import System
+from rgflow.errors import InputError, KinkError
+
+
+def check_kinks(system: System, activation: Activation, kinks: str, one_input: bool) -> None:
+    """Raise KinkError where a recursion writes a derivative of sigma that does not exist as a function.
+
+    For a sigma with a kink that is sigma'' and higher; for one with a jump sigma' already. With
+    ``kinks="almost_everywhere"`` written derivatives are those of the branches (zero for ReLU), as automatic
+    differentiation has it; derivatives that the expansion adds act exactly in any case. P and Q at leading order, for
+    one input and sigma = 0 at the kink, are the same in both conventions and pass.
+    """
+    if kinks not in ("error", "almost_everywhere"):
+        raise InputError(f"kinks is {kinks!r}; give 'error' or 'almost_everywhere'")
+    if not activation.kinks or kinks == "almost_everywhere":
+        return
+    allowed = 1 if activation.continuous else 0
+    vanishing = activation.continuous and all(float(activation(c)) == 0.0 for c in activation.kinks)
+    for recursion in system:
+        highest = max((k for b in recursion.brackets for k in b.orders), default=0)
+        if highest <= allowed or (one_input and vanishing and recursion.name in ("P", "Q")):
+            continue
+        raise KinkError(
+            f"{recursion.name} holds sigma^({highest}) of {activation.name}, which has a kink at "
+            f"{', '.join(map(str, activation.kinks))}: products of such distributions have no value. "
+            "Pass kinks='almost_everywhere' to drop them, as automatic differentiation and sampling do"
+        )
