@@ -133,17 +133,18 @@ def run(first: Array, hyper: Array, nodes: int, work: Array, offsets: Array, bra
     """Flow of one input through all layers, with two quadrature rules side by side.
 
     first: tensors at layer 1. hyper: for each further layer C_b, C_W, lambda_b, lambda_W, r. Returns (layers, 2, tensors):
-    the flow with the mean of both rules, and with one rule alone; their difference is the error of quadrature.
+    the flow with the finer rule and with the coarser one; their difference is the error of quadrature.
     """
     layers = hyper.shape[0] + 1
     history = np.zeros((layers, 2, first.shape[0]))
     values = np.zeros((BRACKETS, 2))
+    scale = np.zeros(BRACKETS)
     column = np.zeros(BRACKETS)
     history[0, 0] = first
     history[0, 1] = first
     for layer in range(1, layers):
         for rule in range(2):
-            brackets_at(history[layer - 1, rule, KERNEL], nodes, values)
+            brackets_at(history[layer - 1, rule, KERNEL], nodes, GROWTH_CUT, values, scale)
             column[:] = values[:, rule]
             step(
                 1, work, history[layer - 1, rule], offsets, column, bracket_offsets, hyper[layer - 1], tables,
@@ -155,8 +156,9 @@ def run(first: Array, hyper: Array, nodes: int, work: Array, offsets: Array, bra
 # What a generated module puts in the place of these names.
 BRACKETS = 0
 KERNEL = 0
+GROWTH_CUT = 0.0
 
 
-def brackets_at(kernel: float, nodes: int, out: Array) -> None:
-    """out[b] = the brackets of one input at this kernel, by the mean of two rules and by one of them."""
+def brackets_at(kernel: float, nodes: int, growth_cut: float, out: Array, scale: Array) -> None:
+    """out[b] = the brackets of one input at this kernel, by a fine rule and by a coarse one; scale[b] their size."""
     raise NotImplementedError("a generated module brings its own brackets")

@@ -89,19 +89,17 @@ class Kernel:
 
 
 @lru_cache(maxsize=256)
-def kernel(system: System, sigma: Activation | None, kinks: str = "error", jit: bool = True) -> Kernel:
+def kernel(system: System, sigma: Activation | None, jit: bool = True) -> Kernel:
     """The kernel of a System; ``sigma`` with one input only; ``jit=False`` is the same program as plain Python."""
     table = lower(system)
-    return Kernel(table, module_source(table, sigma, kinks, jit))
+    return Kernel(table, module_source(table, sigma, jit))
 
 
-def compiled_kernel(
-    system: System, sigma: str | Activation | None = None, kinks: str = "error", jit: bool = True
-) -> Kernel:
+def compiled_kernel(system: System, sigma: str | Activation | None = None, jit: bool = True) -> Kernel:
     """A System's kernel for an activation given by name, formula or object."""
     if system.samples == "many":
-        return kernel(system, None, "error", jit)
+        return kernel(system, None, jit)
     if sigma is None:
         raise InputError("activation is None; the kernel of one input evaluates brackets: give an activation such as 'tanh'")
-    return kernel(system, activation(sigma), kinks, jit)
+    return kernel(system, activation(sigma), jit)
 

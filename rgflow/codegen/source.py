@@ -8,7 +8,7 @@ from typing import Any
 
 from rgflow.activations import Activation
 from rgflow.algebra.text import signed
-from rgflow.brackets import single_input_source
+from rgflow.brackets.emit import derivative_order, growth_rate, single_input_source
 from rgflow.codegen import generic
 from rgflow.codegen.table import Table
 
@@ -30,7 +30,7 @@ NAMES = (
 )
 
 
-def module_source(table: Table, activation: Activation | None, kinks: str = "error", compiled: bool = True) -> str:
+def module_source(table: Table, activation: Activation | None, compiled: bool = True) -> str:
     """The whole module.
 
     Parameters
@@ -39,19 +39,18 @@ def module_source(table: Table, activation: Activation | None, kinks: str = "err
         The rows to run.
     activation : Activation or None
         With one input: whose brackets the module evaluates. None with many inputs, where brackets are handed in.
-    kinks : "error" or "almost_everywhere"
-        What written second derivatives of a kinked activation mean.
     compiled : bool
         False leaves out Numba: the same program as plain Python.
     """
     parts = [_banner(table, activation), _imports(compiled), _inputs(table), _tables(table)]
     decorate = "@njit(cache=True)\n" if compiled else ""
     if activation is not None:
-        parts.append(_decorated(_brackets(table, activation, kinks), decorate))
+        parts.append(_decorated(_brackets(table, activation), decorate))
     parts.append(decorate + inspect.getsource(generic.step))
     if activation is not None:
         kernel = [t.name for t in table.tensors].index("K")
-        parts.append(f"BRACKETS = {len(table.shapes)}\nKERNEL = {kernel}\n")
+        growth = growth_rate(activation, _specifications(table))
+        parts.append(f"BRACKETS = {len(table.shapes)}\nKERNEL = {kernel}\nGROWTH_CUT = {growth!r}\n")
         parts.append(decorate + inspect.getsource(generic.run))
     return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -131,9 +130,14 @@ def _wrap(text: str, width: int = 110) -> str:
     return "\n    " + "\n    ".join([*lines, line]) + "\n"
 
 
-def _brackets(table: Table, activation: Activation, kinks: str) -> str:
-    specifications = [(shape.orders, shape.pending) for shape in table.shapes]
-    return single_input_source(specifications, activation, kinks=kinks, name="brackets_at")
+def _specifications(table: Table) -> list[tuple[tuple[int, ...], int]]:
+    return [(shape.orders, shape.pending) for shape in table.shapes]
+
+
+def _brackets(table: Table, activation: Activation) -> str:
+    wanted = _specifications(table)
+    derivatives = activation.source(derivative_order(activation, wanted))
+    return derivatives + "\n\n" + single_input_source(wanted, activation, name="brackets_at")
 
 
 def _decorated(text: str, decorate: str) -> str:

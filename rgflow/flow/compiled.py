@@ -48,4 +48,4 @@ def compiled(
     check_kinks(system, chosen, kinks, samples == "one")
     from rgflow.codegen import compiled_kernel
 
-    return compiled_kernel(system, chosen, "almost_everywhere" if chosen.kinks else "error", jit)
+    return compiled_kernel(system, chosen, jit)

@@ -16,7 +16,8 @@ from rgflow.flow.moments import plan
 from rgflow.flow.state import State
 from rgflow.network import MLP
 
-NODES = (48, 96, 192, 384, 768, 1536)
+NODES = (24, 48, 96, 192, 384, 768, 1536)  # of the coarser rule on each side of zero, for a smooth activation
+PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
 TOLERANCE = 1e-13
 MOST_INPUTS = 4
 
@@ -32,7 +33,7 @@ class History:
 def run(net: MLP, system: System, begin: Start, kinks: str) -> History:
     """All tensors of the System at every layer, starting from the Gaussian first layer."""
     if system.samples == "one":
-        return _run_one(net, system, begin, kinks)
+        return _run_one(net, system, begin)
     return _run_many(net, system, begin, kinks)
 
 
@@ -55,13 +56,13 @@ def first_layer(net: MLP, overlap: Any) -> dict[Tensor, Any]:
     }
 
 
-def _run_one(net: MLP, system: System, begin: Start, kinks: str) -> History:
-    program = kernel(system, net.activation, kinks)
+def _run_one(net: MLP, system: System, begin: Start) -> History:
+    program = kernel(system, net.activation)
     known = first_layer(net, float(begin.overlap[0, 0]))
     first = np.array([known.get(tensor, 0.0) for tensor in system.tensors])
     hyper = hyperparameters(net)
     best, error = None, np.inf
-    for nodes in NODES:
+    for nodes in PANELS if net.activation.kinks else NODES:
         found = program.run(first, hyper, nodes)
         _check_finite(found[:, 0], system, net.activation)
         scale = np.abs(found[:, 0]).max(axis=0) + np.finfo(float).tiny
@@ -88,7 +89,7 @@ def _run_many(net: MLP, system: System, begin: Start, kinks: str) -> History:
             f"{samples} different inputs: {beyond} has N^4 components and is offered for N <= {MOST_INPUTS}; "
             "flow the inputs in groups of four, or ask K and Theta at order 0"
         )
-    program = kernel(system, None, "error")
+    program = kernel(system, None)
     state = State(program.table, samples)
     moments = plan(program.table.shapes, samples)
     known = first_layer(net, begin.overlap)
