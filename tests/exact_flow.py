@@ -7,27 +7,28 @@ from itertools import product
 SYMBOLS = ("C_b", "C_W", "lambda_b", "lambda_W")
 
 
-def evaluate(recursion, brackets, state, hyper, r, samples=()):
+def evaluate(recursion, brackets, state, hyper, r, samples=(), number=Fraction):
     """The right-hand side of a recursion.
 
     brackets: has ``one(orders, pending)``, or is ``many(factors, pend)`` itself. state: for one input {name: value}, for many
     {name: {samples: value}}. hyper: {symbol: value}. samples: one value for each argument of the tensor (many inputs).
+    number: the type to calculate with.
     """
-    total = Fraction(0)
+    total = number(0)
     for term in recursion.terms:
-        factor = term.coefficient * Fraction(r) ** term.r
+        factor = number(term.coefficient.numerator) / term.coefficient.denominator * number(r) ** term.r
         for name, power in term.symbols:
-            factor *= Fraction(hyper[name]) ** power
+            factor *= number(hyper[name]) ** power
         if factor:
             value = _many(term, brackets, state, samples) if samples else _one(term, brackets, state)
-            total += factor * value
+            total += value * factor
     return total
 
 
 def _one(term, brackets, state):
-    value = Fraction(1)
+    value = 1
     for v in term.tensors:
-        value *= state[v.tensor.name]
+        value = value * state[v.tensor.name]
     for b in term.brackets:
         value *= brackets.one(b.orders, b.pending)
     return value
@@ -37,14 +38,14 @@ def _many(term, brackets, state, samples):
     at = [[(samples[a - 1], k) for a, k in b.factors] for b in term.brackets]
     tensors = [state[v.tensor.name] for v in term.tensors]
     if not all(any(t.values()) for t in tensors):
-        return Fraction(0)
+        return 0
     slots = [(v, i) for v in term.tensors for i, index in enumerate(v.indices) if index < 0]
     different = [list(dict.fromkeys(a for a, _ in at[-v.indices[i] - 1])) for v, i in slots]
-    total = Fraction(0)
+    total = 0
     for choice in product(*different):
         chosen = {(id(v), i): a for (v, i), a in zip(slots, choice, strict=True)}
         pend = [[] for _ in term.brackets]
-        value = Fraction(1)
+        value = 1
         for v in term.tensors:
             key = []
             for i, index in enumerate(v.indices):
@@ -53,7 +54,7 @@ def _many(term, brackets, state, samples):
                     pend[-index - 1].append(key[-1])
                 else:
                     key.append(samples[index - 1])
-            value *= state[v.tensor.name][tuple(key)]
+            value = value * state[v.tensor.name][tuple(key)]
         for factors, acting in zip(at, pend, strict=True):
             if not value:
                 break
@@ -62,18 +63,18 @@ def _many(term, brackets, state, samples):
     return total
 
 
-def flow_one(system, brackets_at, first, hyper, multiples):
+def flow_one(system, brackets_at, first, hyper, multiples, number=Fraction):
     """Every layer of a System for one input, from {name: value} at layer 1 (missing names are 0).
 
     brackets_at(K) gives the evaluator; hyper is a list of {symbol: value} per layer; multiples w_l with n_l = w_l n.
     """
-    states = [{name: first.get(name, Fraction(0)) for name in system.names}]
+    states = [{name: first.get(name, number(0)) for name in system.names}]
     widths = [1, *multiples]
     for layer, w in enumerate(multiples):
         brackets = brackets_at(states[-1]["K"])
-        r = Fraction(w, widths[layer]) if layer else Fraction(1)
+        r = number(w) / widths[layer] if layer else number(1)
         states.append(
-            {rec.name: evaluate(rec, brackets, states[-1], hyper[layer + 1], r) for rec in system}
+            {rec.name: evaluate(rec, brackets, states[-1], hyper[layer + 1], r, number=number) for rec in system}
         )
     return states
 

@@ -1,7 +1,7 @@
 """The kernel that runs any table of rows: plain Python here, compiled by Numba where it is copied to.
 
-The functions of this file are copied, word for word, into every generated module (Numba does not notice an edited
-helper in another file, so a generated module holds all it needs). They run as they stand, uncompiled, in the tests.
+The function is copied, word for word, into a module of the store, where Numba compiles it once for all Systems (Numba
+does not notice an edited helper in another file; the store names a module by its text). It runs as it stands in the tests.
 
 A row is coefficient * prod hyper^power * prod tensors * prod brackets. With many inputs it also has summed indices;
 each is the sample of one factor of the bracket on which its derivative acts, every distinct sample once.
@@ -127,38 +127,3 @@ def step(
                 if d == sums:
                     break
         out[work[job, 2]] = total
-
-
-def run(first: Array, hyper: Array, nodes: int, work: Array, offsets: Array, bracket_offsets: Array, tables: Array) -> Array:
-    """Flow of one input through all layers, with two quadrature rules side by side.
-
-    first: tensors at layer 1. hyper: for each further layer C_b, C_W, lambda_b, lambda_W, r. Returns (layers, 2, tensors):
-    the flow with the finer rule and with the coarser one; their difference is the error of quadrature.
-    """
-    layers = hyper.shape[0] + 1
-    history = np.zeros((layers, 2, first.shape[0]))
-    values = np.zeros((BRACKETS, 2))
-    scale = np.zeros(BRACKETS)
-    column = np.zeros(BRACKETS)
-    history[0, 0] = first
-    history[0, 1] = first
-    for layer in range(1, layers):
-        for rule in range(2):
-            brackets_at(history[layer - 1, rule, KERNEL], nodes, GROWTH_CUT, values, scale)
-            column[:] = values[:, rule]
-            step(
-                1, work, history[layer - 1, rule], offsets, column, bracket_offsets, hyper[layer - 1], tables,
-                history[layer, rule],
-            )  # fmt: skip
-    return history
-
-
-# What a generated module puts in the place of these names.
-BRACKETS = 0
-KERNEL = 0
-GROWTH_CUT = 0.0
-
-
-def brackets_at(kernel: float, nodes: int, growth_cut: float, out: Array, scale: Array) -> None:
-    """out[b] = the brackets of one input at this kernel, by a fine rule and by a coarse one; scale[b] their size."""
-    raise NotImplementedError("a generated module brings its own brackets")

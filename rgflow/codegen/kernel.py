@@ -11,10 +11,10 @@ import numpy as np
 
 from rgflow.activations import Activation, activation
 from rgflow.algebra import System
-from rgflow.codegen import store
-from rgflow.codegen.source import module_source
+from rgflow.codegen import generic, store
+from rgflow.codegen.source import module_source, step_source
 from rgflow.codegen.table import Table, lower
-from rgflow.errors import InputError
+from rgflow.errors import AccuracyError, InputError
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,15 @@ class Kernel:
     table : Table
         Its rows.
     source : str
-        The whole generated module: equations as comments, inputs, brackets, the kernel, outputs.
+        The generated module: equations as comments, inputs, tables, brackets. The rows are run by the generic kernel
+        of :mod:`rgflow.codegen.generic`.
+    jit : bool
+        False: everything runs as plain Python.
     """
 
     table: Table
     source: str
+    jit: bool = True
 
     @cached_property
     def module(self) -> ModuleType:
@@ -61,38 +65,94 @@ class Kernel:
         if positive:
             tables = (*tables[:2], np.abs(tables[2]), *tables[3:])
         out = np.zeros_like(state)
-        self.module.step(samples, work, state, offsets, brackets, bracket_offsets, hyper, tables, out)
-        self._seal()
+        _step(self.jit)(samples, work, state, offsets, brackets, bracket_offsets, hyper, tables, out)
         return out
 
-    def run(self, first: Any, hyper: Any, nodes: int) -> Any:
-        """All layers for one input: (layers, 2, tensors); see :func:`rgflow.codegen.generic.run`."""
+    def brackets(self, kernel: float, nodes: int) -> tuple[Any, Any]:
+        """The brackets of one input at K, (M, 2) by a fine rule and a coarse one, and the size (M,) of their integrands."""
         if self.table.many:
-            raise InputError("run is for kernels of one input; with many inputs go layer by layer with step")
+            raise InputError("the kernel of many inputs does not evaluate brackets; it takes them")
+        values, scale = np.zeros((len(self.table.shapes), 2)), np.zeros(len(self.table.shapes))
+        self.module.brackets_at(kernel, nodes, self.module.GROWTH_CUT, values, scale)
+        _seal(self.module)
+        return values, scale
+
+    def run(self, first: Any, hyper: Any, nodes: int) -> Any:
+        """Flow of one input through all layers with two quadrature rules side by side.
+
+        Parameters
+        ----------
+        first : array (tensors,)
+            Tensors at layer 1.
+        hyper : array (L - 1, 5)
+            C_b, C_W, lambda_b, lambda_W, r for every further layer.
+        nodes : int
+            Nodes of the coarse rule on each side of zero, or panels between kinks.
+
+        Returns
+        -------
+        array (L, 2, tensors)
+            The flow with the fine rule and with the coarse one; their difference is the error of quadrature.
+
+        Raises
+        ------
+        AccuracyError
+            If K is not a finite, non-negative number at some layer.
+        """
         count = len(self.table.tensors)
         work = np.array([[i, 0, i] for i in range(count)], np.int64)
         offsets = np.arange(count, dtype=np.int64)
         bracket_offsets = np.arange(len(self.table.shapes), dtype=np.int64)
-        history = self.module.run(first, hyper, nodes, work, offsets, bracket_offsets, self.module.TABLES)
-        self._seal()
+        at_kernel = [tensor.name for tensor in self.table.tensors].index("K")
+        history = np.zeros((len(hyper) + 1, 2, count))
+        history[0] = first
+        for layer, constants in enumerate(hyper, start=1):
+            for rule in (0, 1):
+                kernel = float(history[layer - 1, rule, at_kernel])
+                if not 0 <= kernel < np.inf:
+                    raise AccuracyError(f"K = {kernel} at layer {layer}: the flow runs away; choose a smaller C_W or fewer layers")
+                values, _ = self.brackets(kernel, nodes)
+                column = np.ascontiguousarray(values[:, rule])
+                history[layer, rule] = self.step(
+                    1, work, history[layer - 1, rule], offsets, column, bracket_offsets, constants
+                )
         return history
-
-    def _seal(self) -> None:
-        """After the first call: remember what Numba has compiled."""
-        if "_sealed" not in self.__dict__:
-            if hasattr(self.module.step, "py_func") and not store.sealed(self.module):
-                store.seal(self.module)
-            self.__dict__["_sealed"] = True
 
     def __repr__(self) -> str:
         return f"<Kernel of {', '.join(t.name for t in self.table.tensors)}: {len(self.source.splitlines())} lines>"
+
+
+def _step(jit: bool) -> Any:
+    """The generic kernel, compiled or plain."""
+    if not jit:
+        return generic.step
+    module = store.module(_step_text())
+
+    def call(*arguments: Any) -> None:
+        module.step(*arguments)
+        _seal(module)
+
+    return call
+
+
+@lru_cache(maxsize=1)
+def _step_text() -> str:
+    return step_source()
+
+
+def _seal(module: ModuleType) -> None:
+    """After the first call: remember what Numba has compiled."""
+    if not module.__dict__.get("_sealed"):
+        if not store.sealed(module):
+            store.seal(module)
+        module.__dict__["_sealed"] = True
 
 
 @lru_cache(maxsize=256)
 def kernel(system: System, sigma: Activation | None, jit: bool = True) -> Kernel:
     """The kernel of a System; ``sigma`` with one input only; ``jit=False`` is the same program as plain Python."""
     table = lower(system)
-    return Kernel(table, module_source(table, sigma, jit))
+    return Kernel(table, module_source(table, sigma, jit), jit)
 
 
 def compiled_kernel(system: System, sigma: str | Activation | None = None, jit: bool = True) -> Kernel:

@@ -31,7 +31,7 @@ NAMES = (
 
 
 def module_source(table: Table, activation: Activation | None, compiled: bool = True) -> str:
-    """The whole module.
+    """The module of a System: its rows as tables, and with one input its brackets.
 
     Parameters
     ----------
@@ -42,16 +42,20 @@ def module_source(table: Table, activation: Activation | None, compiled: bool = 
     compiled : bool
         False leaves out Numba: the same program as plain Python.
     """
-    parts = [_banner(table, activation), _imports(compiled), _inputs(table), _tables(table)]
-    decorate = "@njit(cache=True)\n" if compiled else ""
+    parts = [_banner(table, activation), _imports(compiled and activation is not None), _inputs(table), _tables(table)]
     if activation is not None:
-        parts.append(_decorated(_brackets(table, activation), decorate))
-    parts.append(decorate + inspect.getsource(generic.step))
-    if activation is not None:
-        kernel = [t.name for t in table.tensors].index("K")
-        growth = growth_rate(activation, _specifications(table))
-        parts.append(f"BRACKETS = {len(table.shapes)}\nKERNEL = {kernel}\nGROWTH_CUT = {growth!r}\n")
-        parts.append(decorate + inspect.getsource(generic.run))
+        parts.append(_decorated(_brackets(table, activation), compiled))
+        parts.append(f"GROWTH_CUT = {growth_rate(activation, _specifications(table))!r}\n")
+    return _joined(parts)
+
+
+def step_source() -> str:
+    """The module of the generic kernel, the same for every System."""
+    banner = f'"""rgflow kernel: {inspect.getdoc(generic)}\n"""'
+    return _joined([banner, _imports(True), _decorated(inspect.getsource(generic.step), True)])
+
+
+def _joined(parts: list[str]) -> str:
     return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
@@ -61,7 +65,7 @@ def _banner(table: Table, activation: Activation | None) -> str:
         f'"""rgflow kernel: {", ".join(t.name for t in table.tensors)}; {what}.',
         "",
         "Generated from the recursions below; edits are overwritten. Left: the new layer l+1. Right: layer l, with",
-        "C_b, C_W, lambda_b, lambda_W of layer l+1 and r = n_l / n_(l-1).",
+        "C_b, C_W, lambda_b, lambda_W of layer l+1 and r = n_l / n_(l-1). The rows are run by rgflow/codegen/generic.py.",
         '"""',
     ]
     return "\n".join(lines)
@@ -140,7 +144,6 @@ def _brackets(table: Table, activation: Activation) -> str:
     return derivatives + "\n\n" + single_input_source(wanted, activation, name="brackets_at")
 
 
-def _decorated(text: str, decorate: str) -> str:
+def _decorated(text: str, compiled: bool) -> str:
+    decorate = "@njit(cache=True)\n" if compiled else ""
     return "\n".join(decorate + line if line.startswith("def ") else line for line in text.split("\n"))
-
-

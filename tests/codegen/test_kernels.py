@@ -1,0 +1,115 @@
+"""Generated kernels: readable, deterministic, equal to their plain twin and to the terms they come from."""
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from exact_flow import evaluate
+from oracles.exact_brackets import PolynomialBrackets
+
+from rgflow.algebra import Tensor
+from rgflow.codegen import compiled_kernel, lower
+from rgflow.derive import closure
+from rgflow.errors import AccuracyError, InputError, KinkError
+from rgflow.flow import compiled
+from rgflow.flow.moments import plan
+from rgflow.flow.state import State
+
+LETTERS = ["K_1", "Theta_1", *"VABDFPQRSTU"]
+
+
+def test_source_reads_like_the_equations():
+    source = compiled("V", "tanh").source
+    assert "# V' =" in source
+    assert "1/4 r C_W^2 V <d^2[ss]>^2" in source
+    assert "#     0  K" in source
+    assert "< d^2 [s s] >" in source
+    assert "exec" not in source
+    assert "eval(" not in source
+
+
+def test_plain_twin_runs_the_same_program():
+    """The un-jitted twin of the whole leading order, three layers of tanh."""
+    jitted, plain = (compiled(LETTERS, "tanh", jit=jit) for jit in (True, False))
+    assert "njit" not in plain.source
+    first = np.zeros(len(jitted.table.tensors))
+    first[:2] = 0.8, 1.3
+    hyper = np.array([[0.1, 1.2, 0.5, 0.7, 1.0], [0.0, 1.1, 0.4, 0.6, 1.5]])
+    one, two = jitted.run(first, hyper, 24), plain.run(first, hyper, 24)
+    assert np.isfinite(one).all()
+    np.testing.assert_allclose(one, two, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
+    """Every component of every letter, from random tensors, against exact rational evaluation of the terms."""
+    rng = np.random.default_rng(3)
+    system = closure(LETTERS, samples="many")
+    kernel = compiled_kernel(system, jit=jit)
+    state = State(kernel.table, 2)
+    sigma = (Fraction(1, 4), Fraction(1), Fraction(-1, 2), Fraction(1, 8))
+    values = {}
+    for tensor in system.tensors:
+        arity = 2 * tensor.level
+        block = rng.integers(-8, 9, (2,) * arity) / 8
+        values[tensor] = np.mean([np.transpose(block, s) for s in tensor.symmetries], axis=0)
+    values[Tensor.named("K")] = np.array([[1.0, 0.5], [0.5, 0.75]])
+    exact_state = {
+        t.name: {i: Fraction(float(v[i])).limit_denominator(10**6) for i in np.ndindex(v.shape)} for t, v in values.items()
+    }
+    flat = np.concatenate([values[t].ravel() for t in system.tensors])
+    brackets = PolynomialBrackets(sigma, exact_state["K"])
+    layout = plan(kernel.table.shapes, 2)
+    numbers = np.zeros(layout.size)
+    for subsets, moments, places, rows, columns in layout.groups:
+        for place, row, column in zip(places, rows, columns, strict=True):
+            factors, pend = [], []
+            for sample, (orders, pending) in zip(subsets[row], moments[column], strict=True):
+                factors += [(int(sample), k) for k in orders]
+                pend += [int(sample)] * pending
+            numbers[place] = brackets.many(factors, pend)
+    hyper = {"C_b": 0.125, "C_W": 1.5, "lambda_b": 0.25, "lambda_W": 0.75}
+    out = kernel.step(
+        2, state.work, flat, state.offsets, numbers, layout.offsets, np.array([*hyper.values(), 1.5])
+    )[state.representative]
+    for i, recursion in enumerate(system):
+        block = state.block(out, i)
+        for samples in list(np.ndindex(block.shape))[:: 3 if jit else 7]:
+            exact = evaluate(recursion, brackets.many, exact_state, hyper, Fraction(3, 2), samples)
+            assert block[samples] == pytest.approx(float(exact), rel=1e-12, abs=1e-12), (recursion.name, samples)
+
+
+def test_the_same_bytes_under_every_hash_seed():
+    program = (
+        "import hashlib\n"
+        "from rgflow.flow import compiled\n"
+        "text = ''.join(compiled(['V_1', 'Theta_1', 'T'], 'gelu', samples=s).source for s in ('one', 'many'))\n"
+        "print(hashlib.sha256(text.encode()).hexdigest())\n"
+    )
+    found = set()
+    for seed in ("0", "1", "42", "4294967295"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        found.add(run.stdout)
+    assert len(found) == 1
+
+
+def test_table_counts_every_term():
+    system = closure(LETTERS)
+    table = lower(system)
+    assert len(table.arrays[2]) == sum(len(rec.terms) for rec in system)
+
+
+def test_refusals():
+    with pytest.raises(KinkError, match="almost_everywhere"):
+        compiled("T", "relu")
+    with pytest.raises(InputError, match="activation"):
+        compiled_kernel(closure("K"))
+    many = compiled("V", "tanh", samples="many")
+    with pytest.raises(InputError, match="many inputs"):
+        many.run(np.zeros(2), np.zeros((1, 5)), 24)
+    with pytest.raises(AccuracyError, match="layer 1"):
+        compiled("V", "tanh", jit=False).run(np.array([np.nan, 0.0]), np.zeros((1, 5)), 24)

@@ -1,0 +1,1 @@
+"""Exact answers of finite random networks, found without the engine: witnesses that import nothing from rgflow."""

@@ -1,0 +1,1 @@
+"""Formulas and numbers typed by hand from papers, each with its source."""
