@@ -1,0 +1,192 @@
+"""What a request needs drawn, how much memory a network takes, and how the networks are cut into batches and chunks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from rgflow.errors import InputError, KinkError, UnknownName
+from rgflow.network import MLP
+from rgflow.sampling.estimators import LETTERS
+from rgflow.sampling.jets import Directions, subsets
+from rgflow.sampling.statistics import MINIMUM_BATCHES, batch_sizes
+
+# Samples are measured as they are, all orders in 1/n together. Value: number of sample arguments.
+SAMPLE_ARGUMENTS = {"K": 2, "Theta": 2, **dict.fromkeys(("V", "A", "B", "D", "F", *LETTERS), 4), "V6": 6}
+_OF_NEURONS = {"K", "V", "V6"}
+_OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
+# Tangent directions drawn for each network: ddNTK letters hold two; more lower the variance no faster than they cost.
+_POOL = 2
+# A chunk that stays in the processor's cache is faster than a large one.
+_CACHE = 2**21
+
+
+def validated_names(tensors: Iterable[str] | str) -> tuple[str, ...]:
+    """The names asked for, in order and once each.
+
+    Raises
+    ------
+    UnknownName
+        With the nearest known names.
+    InputError
+        For an empty list, and for coefficients such as ``K_1``.
+    """
+    names = tuple(dict.fromkeys([tensors] if isinstance(tensors, str) else tensors))
+    if not names:
+        raise InputError(f"tensors is empty; ask for some of {', '.join(SAMPLE_ARGUMENTS)}")
+    for name in names:
+        if name in SAMPLE_ARGUMENTS:
+            continue
+        suffixed = re.fullmatch(r"(\w+)_\d+", name) if isinstance(name, str) else None
+        if suffixed and suffixed[1] in SAMPLE_ARGUMENTS:
+            raise InputError(
+                f"{name!r} is one coefficient of the expansion in 1/n, but samples are totals: a sampled network holds "
+                f"all orders at once; ask for {suffixed[1]!r} and compare it with the total of its coefficients"
+            )
+        raise UnknownName("sampled tensor", name, SAMPLE_ARGUMENTS)
+    return names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated request for networks."""
+
+    net: MLP
+    inputs: int
+    names: tuple[str, ...]
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The letters measured by jets."""
+        return tuple(name for name in self.names if name in LETTERS)
+
+    @property
+    def explicit(self) -> bool:
+        """Whether weights are drawn; otherwise neurons come from their exact conditional Gaussian, O(n) a network."""
+        return not set(self.names) <= _OF_NEURONS
+
+    @property
+    def pool(self) -> int:
+        """Number of tangent directions drawn for each network."""
+        return _POOL if self.letters else 0
+
+    @property
+    def sets(self) -> list[Directions]:
+        """The sets of directions along which neurons are differentiated."""
+        return subsets(self.pool, 2 if {"R", "S"} & set(self.names) else 1)
+
+    @property
+    def sides(self) -> list[tuple[Directions, Directions]]:
+        """The (A, B) of the tangent kernel's jets M[A|B]."""
+        most = 2 if "R" in self.names else 1
+        sides: list[tuple[Directions, Directions]] = [(chosen, ()) for chosen in self.sets if len(chosen) <= most]
+        if {"T", "U"} & set(self.names):
+            sides += [((f,), (g,)) for f, g in combinations(range(self.pool), 2)]
+        return sides
+
+    @property
+    def order(self) -> int:
+        """The highest derivative of sigma used."""
+        return 1 + max(len(chosen) for chosen in self.sets) if self.explicit else 0
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The per-network numbers that are kept: G and Hbar for pairs of inputs, whole tensors for the others."""
+        wanted = set(self.names)
+        kept = [name for name in ("B", "F") if name in wanted] + list(self.letters)
+        if wanted & {"K", "V", "V6", "D"}:
+            kept.append("G")
+        if wanted & {"Theta", "A", "D"}:
+            kept.append("Hbar")
+        return tuple(kept)
+
+    def entries(self, moment: str) -> tuple[int, ...]:
+        """Shape of one per-network number at one layer."""
+        if moment in ("G", "Hbar"):
+            return (self.inputs * (self.inputs + 1) // 2,)
+        return (self.inputs,) * 4
+
+    def check_kinks(self, kinks: str) -> None:
+        """Refuse tensors whose definition meets a derivative of sigma at a kink.
+
+        Raises
+        ------
+        KinkError
+            For a kinked sigma and P..U, and for a discontinuous one and anything that holds sigma'. P and Q of one
+            input with sigma = 0 at its kinks are measured: there sigma'' stands beside a sigma that vanishes with it.
+        """
+        if kinks not in ("error", "almost_everywhere"):
+            raise InputError(f"kinks is {kinks!r}; it is 'error' or 'almost_everywhere'")
+        sigma = self.net.activation
+        if kinks == "almost_everywhere" or not sigma.kinks:
+            return
+        allowed = set(_OF_NEURONS)
+        if sigma.continuous:
+            allowed |= _OF_TANGENT_KERNEL
+            if self.inputs == 1 and all(float(sigma.derivatives(np.array([c]), 0)[0, 0]) == 0 for c in sigma.kinks):
+                allowed |= {"P", "Q"}
+        refused = [name for name in self.names if name not in allowed]
+        if refused:
+            raise KinkError(
+                f"{', '.join(refused)} of {sigma.name!r} hold derivatives of sigma that do not exist at its kink(s) "
+                f"{', '.join(map(str, sigma.kinks))}; kinks='almost_everywhere' measures them as automatic "
+                "differentiation does, with derivatives of the branches only"
+            )
+
+    def record_bytes(self) -> int:
+        """Bytes kept of one network until its batch is complete."""
+        per_layer = 0
+        for moment in self.moments:
+            entries = 1
+            for size in self.entries(moment):
+                entries *= size
+            per_layer += entries
+        return 8 * per_layer * (self.net.depth - 1)
+
+    def working_bytes(self) -> int:
+        """Bytes that one network needs at most while it is propagated and measured."""
+        rows = self.inputs * (6 + 6 * len(self.sets))
+        most = 0
+        hidden = self.net.widths[1:-1]
+        for n, following in zip(hidden, (*hidden[1:], 0), strict=False):
+            floats = rows * (n + following)
+            if self.explicit:
+                floats += n * following * (1 + 2 * self.pool)
+                floats += (3 * len(self.sides) + 2) * self.inputs**2 * max(n, following) ** 2
+            most = max(most, floats)
+        return 8 * (most + 4 * self.inputs**4)
+
+    def batches(self, networks: int) -> list[int]:
+        """Sizes of the batches.
+
+        Raises
+        ------
+        InputError
+            For fewer than 100 networks (two for each of 50 batches), or 150 with V6 (three).
+        """
+        least = MINIMUM_BATCHES * (3 if "V6" in self.names else 2)
+        if networks < least:
+            raise InputError(
+                f"networks is {networks}; standard errors come from {MINIMUM_BATCHES} batches and need at least "
+                f"{least} networks for {', '.join(self.names)}"
+            )
+        return batch_sizes(networks, self.record_bytes())
+
+    def chunk(self, memory: int, threads: int, batch: int) -> int:
+        """Networks propagated at a time so that ``threads`` of them stay below ``memory`` bytes.
+
+        Raises
+        ------
+        InputError
+            When not even one network fits; the message names the least memory.
+        """
+        single = max(1, self.working_bytes())
+        kept = 3 * batch * self.record_bytes()
+        room = memory // threads - kept
+        if room < single:
+            raise InputError(f"memory is {memory} bytes; {threads} thread(s) need at least {threads * (single + kept)}")
+        return max(1, min(batch, min(room, _CACHE) // single))

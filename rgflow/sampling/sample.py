@@ -1,0 +1,180 @@
+"""rg.sample: draw real networks and measure their tensors at every layer, each with its standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rgflow.errors import AccuracyError, InputError
+from rgflow.network import MLP
+from rgflow.sampling import draw, statistics
+from rgflow.sampling.draw import Array
+from rgflow.sampling.estimators import pair_index
+from rgflow.sampling.first import FirstLayer, first_layer
+from rgflow.sampling.plan import SAMPLE_ARGUMENTS, Plan, validated_names
+from rgflow.sampling.run import Record, all_batches
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def sample(
+    net: MLP,
+    inputs: Any = None,
+    *,
+    first_kernel: Any = None,
+    tensors: Iterable[str] | str = ("K", "V"),
+    networks: int = 10_000,
+    seed: Any = None,
+    kinks: str = "error",
+    progress: bool = False,
+    memory: int = 2**28,
+    threads: int = 1,
+) -> xarray.Dataset:
+    """Tensors of real networks: mean over random draws of all parameters, and standard error, at every layer.
+
+    A tensor of level k at layer l is n_{l-1}^{k-1} times the cumulant, all orders in 1/n included (totals):
+
+        K, Theta (k = 1);   V, A, B, D, F, P, Q, R, S, T, U (k = 2);   V6 (k = 3)
+
+    The parameters of layer l itself are averaged exactly, those below are drawn. K, V and V6 alone draw neurons from
+    their exact conditional Gaussian, O(n) a network; the others carry the exact tangent kernel of drawn weights,
+    O(n^3), P..U with its derivatives along random directions (exact differentiation, no finite differences).
+
+    Parameters
+    ----------
+    net : MLP
+    inputs : array (N, n_0) or (n_0,)
+        Layer 1 depends on them through x.x'/n_0 only. Give these or ``first_kernel``.
+    first_kernel : number or array (N, N)
+        K of layer 1; it implies x.x'/n_0 = (first_kernel - C_b)/C_W.
+    tensors : names
+    networks : int
+        At least 100 (150 for V6): standard errors come from the spread of at least 50 batches.
+    seed : int, SeedSequence, Generator or None
+        The same seed gives the same numbers whatever ``memory`` and ``threads`` are. A Generator advances.
+    kinks : "error" or "almost_everywhere"
+        What to do when a tensor holds derivatives of sigma that do not exist at a kink.
+    progress : bool
+        Show a bar.
+    memory : int
+        Bytes for the networks in work.
+    threads : int
+        Batches in work at a time.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables NAME and NAME_se with dims ``layer`` (1..L) and ``sample0``, ``sample1``, ... in the order of PDLT's
+        sample arguments (absent for one input); coordinates fan_in = n_{l-1}, C_b, C_W, lambda_b, lambda_W; attrs kind
+        "totals", networks, batches, seed as text, conventions. Layer 1 is exact, with standard error 0. Unbiased: no
+        truncation.
+
+    Raises
+    ------
+    InputError
+        For values outside their domain, a kernel that is not positive semidefinite, or coefficients such as ``K_1``.
+    UnknownName
+        For a tensor nobody knows.
+    KinkError
+        For P..U of a kinked activation, unless ``kinks="almost_everywhere"``.
+    AccuracyError
+        When a network overflows.
+
+    Source: the definitions of PDLT (arXiv:2106.10165), sections 2.2, 4, 8, 11 and its last chapter.
+
+    >>> from rgflow.network import MLP
+    >>> ds = sample(MLP([3, 20, 20, 1], "relu", C_W=2.0), first_kernel=1.0, networks=2000, seed=1)
+    >>> ds.V.dims, ds.attrs["kind"], bool(abs(ds.K[2] - 1) < 5 * ds.K_se[2])
+    (('layer',), 'totals', True)
+    """
+    if not isinstance(net, MLP):
+        raise InputError(f"net is {net!r}; give an MLP")
+    first = first_layer(net, inputs, first_kernel)
+    plan = Plan(net, len(first.kernel), validated_names(tensors))
+    plan.check_kinks(kinks)
+    sizes = plan.batches(_whole("networks", networks))
+    memory, threads = _whole("memory", memory), min(_whole("threads", threads), len(sizes))
+    chunk = plan.chunk(memory, threads, max(sizes))
+    sequence = draw.seed_sequence(seed)
+    with _progress_bar(progress, sum(sizes)) as advance:
+        estimates = all_batches(plan, first, sequence, sizes, chunk, threads, advance) if net.depth > 1 else []
+    results = {name: _with_first_layer(name, plan, first, estimates, sizes) for name in plan.names}
+    return _dataset(plan, results, sum(sizes), len(sizes), draw.seed_text(sequence))
+
+
+def _with_first_layer(
+    name: str, plan: Plan, first: FirstLayer, estimates: list[Record], sizes: list[int]
+) -> tuple[Array, Array]:
+    """Value and standard error at layers 1..L, (L, N, ..., N): layer 1 is exact."""
+    arguments = SAMPLE_ARGUMENTS[name]
+    shape = (plan.net.depth, *[plan.inputs] * arguments)
+    value, error = np.zeros(shape), np.zeros(shape)
+    if name in ("K", "Theta"):
+        value[0] = first.kernel if name == "K" else first.tangent
+    if estimates:
+        for full, short in zip((value, error), statistics.combine([e[name] for e in estimates], sizes), strict=True):
+            full[1:] = short if short.shape == full[1:].shape else _spell_out(short, plan.inputs, arguments // 2)
+        if not np.all(np.isfinite(value)):
+            layer = 1 + int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
+            raise AccuracyError(
+                f"{name} of {plan.net.activation.name!r} networks overflows at layer {layer}; "
+                "lower C_W, the input or the depth"
+            )
+    return value, error
+
+
+def _spell_out(values: Array, inputs: int, pairs: int) -> Array:
+    """From unordered pairs of inputs (L, p, p, ...) to all sample arguments (L, N, N, N, N, ...)."""
+    for k in range(pairs):
+        values = np.take(values, pair_index(inputs), axis=1 + 2 * k)
+    return values
+
+
+def _dataset(
+    plan: Plan, results: dict[str, tuple[Array, Array]], networks: int, batches: int, seed: str
+) -> xarray.Dataset:
+    import xarray
+
+    net = plan.net
+    variables: dict[str, Any] = {}
+    for name, (value, error) in results.items():
+        dims = ["layer", *(f"sample{k}" for k in range(SAMPLE_ARGUMENTS[name]))]
+        if plan.inputs == 1:
+            value, error, dims = value.reshape(net.depth), error.reshape(net.depth), dims[:1]
+        variables[name] = (dims, value)
+        variables[f"{name}_se"] = (dims, error)
+    coordinates: dict[str, Any] = {"layer": np.arange(1, net.depth + 1), "fan_in": ("layer", np.asarray(net.fan_in))}
+    for name in ("C_b", "C_W", "lambda_b", "lambda_W"):
+        coordinates[name] = ("layer", np.asarray(net.hyperparameter(name)))
+    attrs = {
+        "kind": "totals",
+        "networks": networks,
+        "batches": batches,
+        "seed": seed,
+        "activation": net.activation.formula_text,
+        "conventions": "PDLT; a tensor of level k is fan_in^(k-1) times the cumulant, all orders in 1/n included; "
+        "NAME_se is one standard error of NAME",
+    }
+    return xarray.Dataset(variables, coords=coordinates, attrs=attrs)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
+    return int(value)
+
+
+@contextmanager
+def _progress_bar(shown: bool, total: int) -> Iterator[Callable[[int], None]]:
+    if not shown:
+        yield lambda count: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("sampling networks", total=total)
+        yield lambda count: bar.advance(task, count)
