@@ -68,12 +68,12 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     try:
         if zarr:
             _zarr()
-            found = xarray.open_zarr(source, consolidated=False).load()
+            found: xarray.Dataset = xarray.open_zarr(source, consolidated=False).load()
         else:
             with xarray.open_dataset(source, engine="h5netcdf") as opened:
                 found = opened.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise StoreError(f"{source} cannot be read: {error}; it is truncated or was not written by rgflow.save") from error
+        raise StoreError(f"{source} cannot be read: {error}; it is truncated, or not from rgflow.save") from error
     if found.attrs.get("kind") not in KINDS or "network" not in found.attrs:
         raise StoreError(f"{source} is not a result of rgflow (no kind and network among its attributes)")
     MLP.from_json(str(found.attrs["network"]))

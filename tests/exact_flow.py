@@ -10,8 +10,8 @@ SYMBOLS = ("C_b", "C_W", "lambda_b", "lambda_W")
 def evaluate(recursion, brackets, state, hyper, r, samples=(), number=Fraction):
     """The right-hand side of a recursion.
 
-    brackets: has ``one(orders, pending)``, or is ``many(factors, pend)`` itself. state: for one input {name: value}, for many
-    {name: {samples: value}}. hyper: {symbol: value}. samples: one value for each argument of the tensor (many inputs).
+    brackets: has ``one(orders, pending)``, or is ``many(factors, pend)`` itself. state: for one input {name: value},
+    for many {name: {samples: value}}. hyper: {symbol: value}. samples: one for each argument of the tensor (many inputs).
     number: the type to calculate with.
     """
     total = number(0)

@@ -1,7 +1,7 @@
 """Sampled networks against the expansion: the remainder must fall with width at the claimed order.
 
-For each comparison (a tensor component, theory through order q in its own corrections) sampled networks at n = 16, 32, 64
-give y_n = sampled - theory with standard error s_n. The claim is y_n = a / n^(q+1): one amplitude for three widths.
+For each comparison (a tensor component, theory through order q in its own corrections) sampled networks of widths
+16, 32, 64 give y_n = sampled - theory with standard error s_n. The claim is y_n = a / n^(q+1), one amplitude a.
 
     chi-squared     of that fit, 2 degrees of freedom; the family of all comparisons is accepted at 1e-3 (Holm)
     slope           where |y_16| > 8 s_16, fitted as y_n = a n^b: b = -(q+1) +- 0.4
@@ -151,8 +151,18 @@ def main(path: str) -> None:
         for first_kernel in (ONE, TWO):
             rows += compare(sigma, first_kernel, FULL, seed=20261122, report=lambda text: print(text, flush=True))
             target = Path(path)
-            target.write_text(json.dumps({"widths": WIDTHS, "depth": DEPTH, "ensembles": ENSEMBLES,
-                                          "family_p_value": family_p_value(rows), "rows": [asdict(r) for r in rows]}, indent=1))
+            target.write_text(
+                json.dumps(
+                    {
+                        "widths": WIDTHS,
+                        "depth": DEPTH,
+                        "ensembles": ENSEMBLES,
+                        "family_p_value": family_p_value(rows),
+                        "rows": [asdict(r) for r in rows],
+                    },
+                    indent=1,
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ def check_forest(pairs: Sequence[Pair]) -> None:
     counts = Counter(edge for jet in jets for edge in jet.edges)
     for edge, times in counts.items():
         if times != 2:
-            raise InputError(f"edge {_letter(edge)!r} occurs {times} times in {write_jets(pairs)!r}; each edge occurs twice")
+            raise InputError(
+                f"edge {_letter(edge)!r} occurs {times} times in {write_jets(pairs)!r}; each edge occurs twice"
+            )
     parent = list(range(len(jets)))
 
     def root(i: int) -> int:
@@ -84,8 +86,8 @@ def check_forest(pairs: Sequence[Pair]) -> None:
         one, two = root(ends[0]), root(ends[1])
         if one == two:
             raise NotForest(
-                f"the edges of {write_jets(pairs)!r} close a ring at {_letter(edge)!r}; only forest-shaped cumulants close "
-                "under the recursion: leave out an edge"
+                f"the edges of {write_jets(pairs)!r} close a ring at {_letter(edge)!r}; only forest-shaped cumulants "
+                "close under the recursion: leave out an edge"
             )
         parent[one] = two
 
@@ -112,7 +114,9 @@ def read_jets(text: str) -> tuple[Pair, ...]:
         for word in part.split():
             match = re.fullmatch(r"(\d{1,3})([a-z]{0,8})", word)
             if match is None or len(set(match[2])) != len(match[2]):
-                raise InputError(f"{word!r} in {text!r} is not a jet; write a sample number and its edge letters, as in '3ef'")
+                raise InputError(
+                    f"{word!r} in {text!r} is not a jet; write a sample number and its edge letters, as in '3ef'"
+                )
             jets.append(Jet(int(match[1]), tuple(sorted(letters.setdefault(c, len(letters)) for c in match[2]))))
         if len(jets) != 2:
             raise InputError(f"{part!r} in {text!r} has {len(jets)} jets; every entry of the metric is a pair of jets")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 Blocks = tuple[tuple[int, ...], ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def set_partitions(n: int) -> tuple[Blocks, ...]:
     """All partitions of {0, .., n-1} into blocks, blocks ordered by their smallest member.
 

@@ -175,5 +175,7 @@ class System:
 def check_samples(samples: object) -> str:
     """ "one" or "many", or InputError."""
     if samples not in ("one", "many"):
-        raise InputError(f"samples is {samples!r}; give 'one' (one input) or 'many' (a different sample in every argument)")
+        raise InputError(
+            f"samples is {samples!r}; give 'one' (one input) or 'many' (a different sample in every argument)"
+        )
     return str(samples)

@@ -36,7 +36,9 @@ def expression(terms: Iterable[Term], many: bool) -> sympy.Expr:
             product *= symbol[name] ** power
         for value, indices in zip(term.tensors, places.indices, strict=True):
             named = [sp.Integer(i) if i > 0 else sp.Symbol(f"beta_{-i}", integer=True) for i in indices]
-            product *= sp.IndexedBase(value.tensor.name)[tuple(named)] if many else sp.Symbol(value.tensor.name, real=True)
+            product *= (
+                sp.IndexedBase(value.tensor.name)[tuple(named)] if many else sp.Symbol(value.tensor.name, real=True)
+            )
         for i, b in enumerate(term.brackets):
             if many:
                 acting = sp.Tuple(*(sp.Symbol(f"beta_{j}", integer=True) for j in places.acting[i]))

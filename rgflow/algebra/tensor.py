@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import permutations, product
 
 from rgflow.algebra.jets import Edges, Jet, Pair, check_forest, read_jets, write_jets
@@ -69,7 +69,7 @@ class Tensor:
 
     @classmethod
     def named(cls, name: str | Tensor) -> Tensor:
-        """The tensor called ``name``: a letter, jets such as ``1 2|3e 4e`` (bare or as ``G[...]``), with ``_q`` for corrections."""
+        """The tensor of a name: a letter, or jets such as ``1 2|3e 4e`` or ``G[1 2|3e 4e]``; ``_q`` for corrections."""
         if isinstance(name, Tensor):
             return name
         if not isinstance(name, str):
@@ -173,7 +173,7 @@ def _rename(edges: Sequence[Edges]) -> tuple[Edges, ...]:
     return tuple(tuple(sorted(names.setdefault(e, len(names)) for e in jet)) for jet in edges)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _dressed_form(flat: tuple[Edges, ...]) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """The canonical form of jets with edges, and every arrangement of their positions that attains it."""
     best: tuple[tuple[int, ...], tuple[Edges, ...]] | None = None
@@ -204,7 +204,7 @@ def _best_renaming(jets: Sequence[Edges]) -> tuple[Edges, ...]:
     return tuple(tuple(sorted(names[e] for e in edges)) for edges in jets)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _symmetries(structure: Structure, slots: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     argument_of = {slot: argument for argument, slot in enumerate(slots)}
     plain = sum(1 for pair in structure if pair == ((), ()))

@@ -1,4 +1,4 @@
-"""From a System to a kernel: table of rows, Numba source, store of compiled modules. Emits programs and knows no networks."""
+"""From a System to a kernel: rows, Numba source, store of compiled modules. It emits programs and knows no networks."""
 
 from rgflow.codegen.kernel import Kernel, compiled_kernel, kernel
 from rgflow.codegen.table import Table, lower

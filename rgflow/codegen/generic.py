@@ -1,7 +1,7 @@
 """The kernel that runs any table of rows: plain Python here, compiled by Numba where it is copied to.
 
 The function is copied, word for word, into a module of the store, where Numba compiles it once for all Systems (Numba
-does not notice an edited helper in another file; the store names a module by its text). It runs as it stands in the tests.
+does not notice an edited helper in another file; the store names a module by its text). It also runs as it stands.
 
 A row is coefficient * prod hyper^power * prod tensors * prod brackets. With many inputs it also has summed indices;
 each is the sample of one factor of the bracket on which its derivative acts, every distinct sample once.
@@ -29,10 +29,10 @@ def step(
 ) -> None:
     """out[...] = the new layer's tensors, for the components listed in ``work``.
 
-    samples: number N of inputs. work: rows (target, component, position in out), a component being its samples as digits
-    in base N. state: tensors of the layer below, each an N^arity block at offsets[tensor]. brackets: values of each shape,
-    at bracket_offsets[shape] + (samples of the factors) * counts + (derivatives on each factor). hyper: C_b, C_W,
-    lambda_b, lambda_W of the new layer and r.
+    samples: number N of inputs. work: rows (target, component, position in out), a component being its samples as
+    digits in base N. state: tensors of the layer below, each an N^arity block at offsets[tensor]. brackets: values of
+    each shape, at bracket_offsets[shape] + (samples of the factors) * counts + (derivatives on each factor). hyper:
+    C_b, C_W, lambda_b, lambda_W of the new layer and r.
     """
     (
         arity,
@@ -78,8 +78,8 @@ def step(
                 for i in range(width):
                     fresh = True
                     for j in range(i):
-                        if external[bracket_factor[first_bracket + b, j]] == external[bracket_factor[first_bracket + b, i]]:
-                            fresh = False
+                        before = external[bracket_factor[first_bracket + b, j]]
+                        fresh = fresh and before != external[bracket_factor[first_bracket + b, i]]
                     if fresh:
                         option[d, count] = i
                         count += 1

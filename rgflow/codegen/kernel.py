@@ -69,7 +69,7 @@ class Kernel:
         return out
 
     def brackets(self, kernel: float, nodes: int) -> tuple[Any, Any]:
-        """The brackets of one input at K, (M, 2) by a fine rule and a coarse one, and the size (M,) of their integrands."""
+        """The brackets of one input at K, (M, 2) by a fine and a coarse rule, and the size (M,) of their integrands."""
         if self.table.many:
             raise InputError("the kernel of many inputs does not evaluate brackets; it takes them")
         values, scale = np.zeros((len(self.table.shapes), 2)), np.zeros(len(self.table.shapes))
@@ -110,7 +110,9 @@ class Kernel:
             for rule in (0, 1):
                 kernel = float(history[layer - 1, rule, at_kernel])
                 if not 0 <= kernel < np.inf:
-                    raise AccuracyError(f"K = {kernel} at layer {layer}: the flow runs away; choose a smaller C_W or fewer layers")
+                    raise AccuracyError(
+                        f"K = {kernel} at layer {layer}: the flow runs away; choose a smaller C_W or fewer layers"
+                    )
                 values, _ = self.brackets(kernel, nodes)
                 column = np.ascontiguousarray(values[:, rule])
                 history[layer, rule] = self.step(
@@ -160,6 +162,5 @@ def compiled_kernel(system: System, sigma: str | Activation | None = None, jit: 
     if system.samples == "many":
         return kernel(system, None, jit)
     if sigma is None:
-        raise InputError("activation is None; the kernel of one input evaluates brackets: give an activation such as 'tanh'")
+        raise InputError("activation is None; the kernel of one input evaluates brackets: give one, such as 'tanh'")
     return kernel(system, activation(sigma), jit)
-

@@ -1,10 +1,9 @@
-"""The text of a generated module: equations as comments, tables, brackets, the generic kernel. Same system, same bytes."""
+"""The text of a generated module: equations as comments, tables, brackets. Same system, same bytes."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
-
 
 from rgflow.activations import Activation
 from rgflow.algebra.text import signed
@@ -60,12 +59,12 @@ def _joined(parts: list[str]) -> str:
 
 
 def _banner(table: Table, activation: Activation | None) -> str:
-    what = "many inputs" if table.many else f"one input, sigma(z) = {activation.formula_text}" if activation else "one input"
+    what = f"one input, sigma(z) = {activation.formula_text}" if activation else "many inputs"
     lines = [
         f'"""rgflow kernel: {", ".join(t.name for t in table.tensors)}; {what}.',
         "",
         "Generated from the recursions below; edits are overwritten. Left: the new layer l+1. Right: layer l, with",
-        "C_b, C_W, lambda_b, lambda_W of layer l+1 and r = n_l / n_(l-1). The rows are run by rgflow/codegen/generic.py.",
+        "C_b, C_W, lambda_b, lambda_W of layer l+1, r = n_l / n_(l-1). rgflow/codegen/generic.py runs the rows.",
         '"""',
     ]
     return "\n".join(lines)

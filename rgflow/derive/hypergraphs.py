@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 from math import factorial
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Hypergraph(NamedTuple):
     weight: Fraction
 
 
-@lru_cache(maxsize=None)
+@cache
 def _bare_edges(brackets: int, most: int) -> tuple[tuple[int, BareLegs, int, Fraction], ...]:
     """All (cost, legs, order, weight) of hyperedges with bare legs only, of cost 1..most."""
     found = []
@@ -155,10 +155,9 @@ def _dress(
 ) -> Iterator[Hypergraph]:
     """Give each group of clusters its bare legs and its order, then add bare hyperedges."""
     if at == len(groups):
-        for bare, bare_weight in _bare_graphs(brackets, left):
-            all_masks = edge_masks + [_mask(b, vertex_of) for b, _ in bare]
-            if connected(all_masks, vertices):
-                yield Hypergraph(edges + tuple(Hyperedge((), b, q) for b, q in bare), weight * bare_weight)
+        for more, more_weight in _bare_graphs(brackets, left):
+            if connected(edge_masks + [_mask(b, vertex_of) for b, _ in more], vertices):
+                yield Hypergraph(edges + tuple(Hyperedge((), b, q) for b, q in more), weight * more_weight)
         return
     base = legs[at] - 1
     for extra in range(left - base + 1):

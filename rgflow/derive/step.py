@@ -34,7 +34,7 @@ class Monomial(NamedTuple):
     symbols: tuple[str, ...]
     factors: tuple[tuple[int, int], ...]
     jets: tuple[Jet, ...]
-    count: int
+    number: int
 
 
 class Legs(NamedTuple):
@@ -107,7 +107,7 @@ def _multiply(factors: Sequence[tuple[Monomial, ...]]) -> tuple[Monomial, ...]:
         jets = tuple(sorted(j for m in choice for j in m.jets))
         number = 1
         for m in choice:
-            number *= m.count
+            number *= m.number
         counts[symbols, written, jets] += number
     return tuple(Monomial(*key, number) for key, number in counts.items())
 
@@ -159,7 +159,9 @@ def _with_jets(
     ]
     for chosen in product(*options):
         taken = [
-            (bracket, jets) for bracket, legs in enumerate(chosen) for jets in (*((j,) for j in legs.mixed), *legs.double)
+            (bracket, jets)
+            for bracket, legs in enumerate(chosen)
+            for jets in (*((j,) for j in legs.mixed), *legs.double)
         ]
         groups = _share_edges([tuple(e for jet in jets for e in jet.edges) for _, jets in taken])
         clusters = []
@@ -243,7 +245,7 @@ def _collect(
     symbols: dict[str, int] = defaultdict(int)
     number = 1
     for m in monomials:
-        number *= m.count
+        number *= m.number
         for symbol in m.symbols:
             symbols[symbol] += 1
     key = (tuple(sorted(symbols.items())), cost, tuple(values), tuple(unsorted[b] for b in order))

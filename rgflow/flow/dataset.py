@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import xarray
 
 CONVENTIONS = (
-    "PDLT (arXiv:2106.10165): a tensor of level k at layer l stands for n^(1-k) times its value, its correction X_q for a "
-    "further factor n^-q, with n = fan_in(layer); sample arguments in PDLT's order"
+    "PDLT (arXiv:2106.10165): a tensor of level k at layer l stands for n^(1-k) times its value, its correction X_q "
+    "for a further factor n^-q, with n = fan_in(layer); sample arguments in PDLT's order"
 )
 
 

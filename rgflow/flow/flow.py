@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-
 from rgflow.algebra import Tensor
 from rgflow.derive import closure
 from rgflow.errors import InputError
@@ -76,5 +75,3 @@ def flow(
 
     history = run(net, system, begin, "almost_everywhere" if net.activation.kinks else "error")
     return coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
-
-

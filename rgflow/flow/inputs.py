@@ -34,12 +34,12 @@ class Start:
 
 
 def start(net: MLP, inputs: Any = None, first_kernel: Any = None) -> Start:
-    """Validate what the user gave: exactly one of ``inputs`` (N, n_0) or (n_0,) and ``first_kernel``, a number or (N, N).
+    """Validate what the user gave: one of ``inputs`` (N, n_0) or (n_0,) and ``first_kernel``, a number or (N, N).
 
     Raises InputError for wrong shapes, values that are not finite, or a kernel that no input can have.
     """
     if (inputs is None) == (first_kernel is None):
-        raise InputError("give exactly one of inputs= (an array of shape (N, n_0)) and first_kernel= (a number or N x N)")
+        raise InputError("give exactly one of inputs= (an array (N, n_0)) and first_kernel= (a number or N x N)")
     if inputs is not None:
         return _from_inputs(net, inputs)
     return _from_kernel(net, first_kernel)
@@ -78,7 +78,7 @@ def _from_kernel(net: MLP, first_kernel: Any) -> Start:
     kernel = (kernel + kernel.T) / 2
     C_b, C_W = net.layers[0].C_b, net.layers[0].C_W
     if C_W == 0:
-        raise InputError("first_kernel with C_W = 0 in the first layer: no input gives it; use inputs=, or a positive C_W")
+        raise InputError("first_kernel with C_W = 0 in the first layer: no input gives it; use inputs=, or C_W > 0")
     overlap = (kernel - C_b) / C_W
     for name, matrix in (("first_kernel", kernel), ("(first_kernel - C_b) / C_W, the overlap of inputs,", overlap)):
         lowest = float(np.linalg.eigvalsh(matrix)[0])

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from rgflow.algebra import Bracket
 from rgflow.algebra.partitions import set_partitions
 from rgflow.brackets import gaussian_moments
 
+Kinks = Literal["error", "almost_everywhere"]
 Moment = tuple[tuple[tuple[int, ...], int], ...]
 
 
@@ -43,7 +44,7 @@ class Plan:
     size: int
     groups: tuple[tuple[Any, tuple[Moment, ...], Any, Any, Any], ...]
 
-    def evaluate(self, activation: Activation, kernel: Any, kinks: str) -> tuple[Any, Any]:
+    def evaluate(self, activation: Activation, kernel: Any, kinks: Kinks) -> tuple[Any, Any]:
         """Values and errors of all brackets at the kernel (N, N)."""
         values, errors = np.zeros(self.size), np.zeros(self.size)
         for subsets, moments, places, rows, columns in self.groups:

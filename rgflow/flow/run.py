@@ -12,7 +12,7 @@ from rgflow.algebra import System, Tensor
 from rgflow.codegen import Kernel, kernel
 from rgflow.errors import AccuracyError, InputError
 from rgflow.flow.inputs import Start
-from rgflow.flow.moments import plan
+from rgflow.flow.moments import Kinks, plan
 from rgflow.flow.state import State
 from rgflow.network import MLP
 
@@ -30,7 +30,7 @@ class History:
     errors: dict[Tensor, Any]
 
 
-def run(net: MLP, system: System, begin: Start, kinks: str) -> History:
+def run(net: MLP, system: System, begin: Start, kinks: Kinks) -> History:
     """All tensors of the System at every layer, starting from the Gaussian first layer."""
     if system.samples == "one":
         return _run_one(net, system, begin)
@@ -81,7 +81,7 @@ def _run_one(net: MLP, system: System, begin: Start) -> History:
     )
 
 
-def _run_many(net: MLP, system: System, begin: Start, kinks: str) -> History:
+def _run_many(net: MLP, system: System, begin: Start, kinks: Kinks) -> History:
     samples = len(begin.overlap)
     if samples > MOST_INPUTS and any(t.level > 1 or t.order > 0 for t in system.tensors):
         beyond = next(t.name for t in system.tensors if t.level > 1 or t.order > 0)
@@ -113,7 +113,7 @@ def _run_many(net: MLP, system: System, begin: Start, kinks: str) -> History:
 def _step(
     program: Kernel, state: State, places: Any, values: Any, errors: Any, brackets: Any, doubt: Any, hyper: Any
 ) -> tuple[Any, Any]:
-    """One layer, and a bound on its error: the same polynomial with positive coefficients, at |x| + error and at |x|."""
+    """One layer, and a bound on its error: the polynomial with positive coefficients, at |x| + error and at |x|."""
 
     def at(x: Any, b: Any, positive: bool) -> Any:
         out = program.step(state.samples, state.work, x, state.offsets, b, places, hyper, positive)
@@ -144,5 +144,3 @@ def _check_finite(history: Any, system: System, activation: Activation, state: S
         f"{system.tensors[i].name} of {activation.name} is not finite at layer {layer + 1}: the flow runs away there; "
         "choose a smaller C_W or fewer layers"
     )
-
-

@@ -42,7 +42,9 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
         kind = ds.attrs.get("kind") if isinstance(ds, xarray.Dataset) else type(ds).__name__
         raise InputError(f"total takes a Dataset of coefficients, as rgflow.flow returns it; this one holds {kind!r}")
     if "expansion_ratio" not in ds:
-        raise OrderError("this flow is of order 0 and knows nothing of its own error; flow with order=1 and take the total")
+        raise OrderError(
+            "this flow is of order 0 and knows nothing of its own error; flow with order=1 and take the total"
+        )
     families: dict[str, list[str]] = {}
     for name in ds["coefficient"].values:
         families.setdefault(Tensor.named(str(name)).letter, []).append(str(name))
@@ -50,7 +52,9 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
     for letter, names in families.items():
         names = sorted(names, key=lambda name: split_order(name)[1])
         if [split_order(name)[1] for name in names] != list(range(len(names))):
-            raise InputError(f"{letter} is known by {', '.join(names)} alone; a total needs every order from 0 up: ask {letter!r}")
+            raise InputError(
+                f"{letter} is known by {', '.join(names)} alone; a total needs every order from 0 up: ask {letter!r}"
+            )
         data[letter], data[f"{letter}_error"] = _sum(ds, letter, names)
     found = xarray.Dataset(data, attrs={**ds.attrs, "kind": "totals"})
     return found.assign_coords({name: ds.coords[name] for name in ("fan_in", "C_b", "C_W", "lambda_b", "lambda_W")})
@@ -65,7 +69,7 @@ def _sum(ds: xarray.Dataset, letter: str, names: list[str]) -> tuple[Any, Any]:
     # the size over all samples: a component that happens to vanish is not better known than the others
     samples = [dim for dim in value.dims if dim != "layer"]
     sizes = [abs(term).max(samples) * ratio ** (len(terms) - q) for q, term in enumerate(terms)]
-    left_out = sizes[0]
+    left_out: Any = sizes[0]
     for size in sizes[1:]:
         left_out = np.maximum(left_out, size)
     left_out = left_out.where(ratio < 1, np.inf).where(ratio > 0, 0.0)

@@ -10,12 +10,13 @@ Gaussian; a kind that needs another Phi, or cumulants of its own, extends this p
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Protocol
 
 from rgflow.algebra.jets import Jet
 
 
-class Law(Protocol):
+class Law(Hashable, Protocol):
     """What the derivation asks of a layer."""
 
     @property

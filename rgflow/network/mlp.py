@@ -81,7 +81,13 @@ class MLP:
 
     @classmethod
     def uniform(
-        cls, n_in: int, width: int, depth: int, n_out: int | None = None, activation: Any = "tanh", **hyperparameters: Any
+        cls,
+        n_in: int,
+        width: int,
+        depth: int,
+        n_out: int | None = None,
+        activation: Any = "tanh",
+        **hyperparameters: Any,
     ) -> MLP:
         """A network of ``depth`` weight layers whose hidden layers all have the same width (n_out: also, by default).
 
@@ -157,8 +163,7 @@ def _widths(widths: Iterable[int]) -> tuple[int, ...]:
     if len(sizes) < 2:
         raise InputError(f"widths is {sizes!r}; a network needs at least n_0 and n_1 (depth 1)")
     for n in sizes:
-        whole = isinstance(n, int) and not isinstance(n, bool) or hasattr(n, "__index__") and not isinstance(n, bool)
-        if not whole or int(n) < 1:
+        if not hasattr(n, "__index__") or isinstance(n, bool) or int(n) < 1:
             raise InputError(f"widths holds {n!r}; every width is an integer of at least 1")
     return tuple(int(n) for n in sizes)
 

@@ -58,7 +58,8 @@ def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
         values[tensor] = np.mean([np.transpose(block, s) for s in tensor.symmetries], axis=0)
     values[Tensor.named("K")] = np.array([[1.0, 0.5], [0.5, 0.75]])
     exact_state = {
-        t.name: {i: Fraction(float(v[i])).limit_denominator(10**6) for i in np.ndindex(v.shape)} for t, v in values.items()
+        t.name: {i: Fraction(float(v[i])).limit_denominator(10**6) for i in np.ndindex(v.shape)}
+        for t, v in values.items()
     }
     flat = np.concatenate([values[t].ravel() for t in system.tensors])
     brackets = PolynomialBrackets(sigma, exact_state["K"])
@@ -72,9 +73,9 @@ def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
                 pend += [int(sample)] * pending
             numbers[place] = brackets.many(factors, pend)
     hyper = {"C_b": 0.125, "C_W": 1.5, "lambda_b": 0.25, "lambda_W": 0.75}
-    out = kernel.step(
-        2, state.work, flat, state.offsets, numbers, layout.offsets, np.array([*hyper.values(), 1.5])
-    )[state.representative]
+    out = kernel.step(2, state.work, flat, state.offsets, numbers, layout.offsets, np.array([*hyper.values(), 1.5]))[
+        state.representative
+    ]
     for i, recursion in enumerate(system):
         block = state.block(out, i)
         for samples in list(np.ndindex(block.shape))[:: 3 if jit else 7]:
@@ -92,7 +93,9 @@ def test_the_same_bytes_under_every_hash_seed():
     found = set()
     for seed in ("0", "1", "42", "4294967295"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
         found.add(run.stdout)
     assert len(found) == 1
 

@@ -30,7 +30,9 @@ def test_polynomial_networks(name, multiples):
     exact = coefficients(sigma, K1, C_B, C_W, multiples, highest=3, order=2) if name != "cubic" else None
     if exact is None:
         exact = coefficients(sigma, K1, C_B, C_W, multiples, highest=2, order=2)
-        for row, short in zip(exact, coefficients(sigma, K1, C_B, C_W, multiples[:2], highest=3, order=2), strict=False):
+        for row, short in zip(
+            exact, coefficients(sigma, K1, C_B, C_W, multiples[:2], highest=3, order=2), strict=False
+        ):
             row["V6"] = short["V6"]
     hyper = [{"C_b": C_B, "C_W": C_W}] * 4
     states = flow_one(
@@ -92,7 +94,24 @@ def test_deep_linear_networks_with_two_inputs():
     }
     states = flow_many(system, lambda K: PolynomialBrackets((0, 1), K), first, hyper, multiples, 2)
     for state, row in zip(states, exact, strict=True):
-        for name in ("A", "A_1", "B", "B_1", "D", "D_1", "F", "F_1", "Q", "Q_1", "P", "V", "V_1", "Theta", "Theta_1", "Theta_2"):
+        for name in (
+            "A",
+            "A_1",
+            "B",
+            "B_1",
+            "D",
+            "D_1",
+            "F",
+            "F_1",
+            "Q",
+            "Q_1",
+            "P",
+            "V",
+            "V_1",
+            "Theta",
+            "Theta_1",
+            "Theta_2",
+        ):
             assert state[name] == row[name], name
         assert not any(state["P"].values())
     assert all(any(states[-1][name].values()) for name in ("A_1", "B_1", "D_1", "F_1", "Q_1"))

@@ -52,7 +52,7 @@ def test_thirty_digits(sigma, first, C_W, C_b):
 
 
 def test_published_table():
-    """K, V, K_1 of tanh with two inputs (arXiv:1910.00019 as reproduced; C_b = 0.1, C_W = 1.5, n = 100, four layers)."""
+    """K, V, K_1 of tanh with two inputs (arXiv:1910.00019 as reproduced; C_b = 0.1, C_W = 1.5, n = 100, depth 4)."""
     net = rg.MLP.uniform(n_in=10, width=100, depth=4, activation="tanh", C_b=0.1, C_W=1.5)
     ds = rg.flow(net, first_kernel=[[1, 0.4], [0.4, 0.7]], tensors=["K", "V"])
     n = 100
@@ -65,13 +65,19 @@ def test_published_table():
 @pytest.mark.parametrize(
     ("sigma", "values"),
     [
-        ("linear", {"Theta": 4.8, "V": 6, "F": 7.2, "B": 20.16, "D": 8.4, "A": 13.72, "Q": 8.4, "S": 20.16, "T": 11.76}),
-        ("relu", {"Theta": 4.8, "V": 60, "F": 28.8, "B": 40.32, "D": 56.4, "A": 71.26, "Q": 16.8, "S": 20.16, "T": 11.76}),
+        (
+            "linear",
+            {"Theta": 4.8, "V": 6, "F": 7.2, "B": 20.16, "D": 8.4, "A": 13.72, "Q": 8.4, "S": 20.16, "T": 11.76},
+        ),
+        (
+            "relu",
+            {"Theta": 4.8, "V": 60, "F": 28.8, "B": 40.32, "D": 56.4, "A": 71.26, "Q": 16.8, "S": 20.16, "T": 11.76},
+        ),
     ],
 )
 @pytest.mark.parametrize("samples", [1, 2])
 def test_scale_invariant_closed_forms(sigma, values, samples):
-    """PDLT's solutions in depth at criticality (chapters 5, 8, 9; numbers not seen), lambda_b = 0.5, lambda_W = 0.7, layer 4."""
+    """PDLT's solutions in depth at criticality (numbers not seen), lambda_b = 0.5, lambda_W = 0.7, layer 4."""
     A_2 = {"linear": 1.0, "relu": 0.5}[sigma]
     net = rg.MLP.uniform(n_in=9, width=50, depth=4, activation=sigma, C_W=1 / A_2, lambda_b=0.5, lambda_W=0.7)
     kernel = np.full((samples, samples), 1 / A_2)
@@ -163,7 +169,9 @@ def test_kernel_and_ntk_for_many_inputs():
 
 def test_hyperparameters_of_each_layer_enter_where_they_belong():
     """A linear network: K^{l} = C_b^l + C_W^l K^{l-1}."""
-    net = rg.MLP([4, 5, 6, 7], "linear", C_b=[0.1, 0.2, 0.3], C_W=[1.1, 1.2, 1.3], lambda_b=[1, 2, 3], lambda_W=[4, 5, 6])
+    net = rg.MLP(
+        [4, 5, 6, 7], "linear", C_b=[0.1, 0.2, 0.3], C_W=[1.1, 1.2, 1.3], lambda_b=[1, 2, 3], lambda_W=[4, 5, 6]
+    )
     ds = rg.flow(net, [1.0, 1.0, 1.0, 1.0], tensors=["K", "Theta"])
     k1 = 0.1 + 1.1
     k2 = 0.2 + 1.2 * k1

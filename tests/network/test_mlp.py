@@ -54,7 +54,9 @@ def test_foreign_json_is_refused(text):
         MLP.from_json(text)
 
 
-@pytest.mark.parametrize("widths", [[], [3], [3, 0], [3, -1, 2], [3, 2.5], [3, True], 7, "ab", [3, None], [3, math.nan]])
+@pytest.mark.parametrize(
+    "widths", [[], [3], [3, 0], [3, -1, 2], [3, 2.5], [3, True], 7, "ab", [3, None], [3, math.nan]]
+)
 def test_bad_widths(widths):
     with pytest.raises(InputError, match="width"):
         MLP(widths, "tanh")
