@@ -113,9 +113,9 @@ class Recursion:
 
 
 def term_order(term: Term) -> tuple[object, ...]:
-    """Sources first, then transport: by power of r, tensors, brackets."""
+    """Constants and sources first, then transport: by power of r, tensors, brackets."""
     tensors = tuple((v.tensor.level, v.tensor.order, v.tensor.structure, v.indices) for v in term.tensors)
-    return (term.r, len(term.tensors), tensors, -len(term.brackets), term.brackets, term.symbols)
+    return (term.r, bool(term.brackets), len(term.tensors), tensors, len(term.brackets), term.brackets, term.symbols)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Kernel:
         _seal(self.module)
         return values, scale
 
-    def run(self, first: Any, hyper: Any, nodes: int) -> Any:
+    def run(self, first: Any, hyper: Any, nodes: int) -> tuple[Any, float]:
         """Flow of one input through all layers with two quadrature rules side by side.
 
         Parameters
@@ -91,8 +91,10 @@ class Kernel:
 
         Returns
         -------
-        array (L, 2, tensors)
+        history : array (L, 2, tensors)
             The flow with the fine rule and with the coarse one; their difference is the error of quadrature.
+        spread : float
+            The largest difference of both rules over all brackets, relative to the integral of the absolute value.
 
         Raises
         ------
@@ -106,6 +108,7 @@ class Kernel:
         at_kernel = [tensor.name for tensor in self.table.tensors].index("K")
         history = np.zeros((len(hyper) + 1, 2, count))
         history[0] = first
+        spread = 0.0
         for layer, constants in enumerate(hyper, start=1):
             for rule in (0, 1):
                 kernel = float(history[layer - 1, rule, at_kernel])
@@ -113,12 +116,19 @@ class Kernel:
                     raise AccuracyError(
                         f"K = {kernel} at layer {layer}: the flow runs away; choose a smaller C_W or fewer layers"
                     )
-                values, _ = self.brackets(kernel, nodes)
+                values, scale = self.brackets(kernel, nodes)
+                if not np.isfinite(values).all():
+                    raise AccuracyError(
+                        f"a Gaussian average at K = {kernel:.6g}, layer {layer}, is not finite: it overflows, or a kink "
+                        "meets a vanishing kernel; choose other hyperparameters or inputs"
+                    )
+                apart = np.abs(values[:, 0] - values[:, 1]) / np.where(scale > 0, scale, 1.0)
+                spread = max(spread, float(apart.max(initial=0.0)))
                 column = np.ascontiguousarray(values[:, rule])
                 history[layer, rule] = self.step(
                     1, work, history[layer - 1, rule], offsets, column, bracket_offsets, constants
                 )
-        return history
+        return history, spread
 
     def __repr__(self) -> str:
         return f"<Kernel of {', '.join(t.name for t in self.table.tensors)}: {len(self.source.splitlines())} lines>"

@@ -41,7 +41,7 @@ def derive(name: str | Tensor, samples: str = "one", layer: Dense | None = None)
     Source: PDLT (arXiv:2106.10165) chapters 4, 8, 11 derive the leading letters by hand.
 
     >>> print(derive("V"))
-    V' = -C_W^2 <σσ>^2 + C_W^2 <σσσσ> + 1/4 r C_W^2 V <∂^2[σσ]>^2
+    V' = C_W^2 <σσσσ> - C_W^2 <σσ>^2 + 1/4 r C_W^2 V <∂^2[σσ]>^2
     """
     return _derive(Tensor.named(name), check_samples(samples), law(Dense() if layer is None else layer))
 

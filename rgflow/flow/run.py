@@ -18,7 +18,8 @@ from rgflow.network import MLP
 
 NODES = (24, 48, 96, 192, 384, 768, 1536)  # of the coarser rule on each side of zero, for a smooth activation
 PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
-TOLERANCE = 1e-13
+TOLERANCE = 1e-13  # of a bracket, relative to the integral of its absolute value
+USELESS = 1e-6
 MOST_INPUTS = 4
 
 
@@ -61,17 +62,20 @@ def _run_one(net: MLP, system: System, begin: Start) -> History:
     known = first_layer(net, float(begin.overlap[0, 0]))
     first = np.array([known.get(tensor, 0.0) for tensor in system.tensors])
     hyper = hyperparameters(net)
-    best, error = None, np.inf
+    best, spread = None, np.inf
     for nodes in PANELS if net.activation.kinks else NODES:
-        found = program.run(first, hyper, nodes)
+        found, now = program.run(first, hyper, nodes)
         _check_finite(found[:, 0], system, net.activation)
-        scale = np.abs(found[:, 0]).max(axis=0) + np.finfo(float).tiny
-        now = float((np.abs(found[:, 0] - found[:, 1]) / scale).max())
-        if now < error:
-            best, error = found, now
-        if now <= TOLERANCE or (error < 1e-11 and now >= error):
+        improved = now < spread
+        if improved:
+            best, spread = found, now
+        if spread <= TOLERANCE or (spread <= 1e-11 and not improved):
             break
-    assert best is not None
+    if best is None or spread > USELESS:
+        raise AccuracyError(
+            f"brackets of {net.activation.name} are known to {spread:.1e} of their size only; "
+            "choose a smaller first_kernel or C_W"
+        )
     values = best[:, 0]
     rounding = 8 * np.finfo(float).eps * np.abs(values) * np.arange(1, len(values) + 1)[:, None]
     errors = np.abs(best[:, 0] - best[:, 1]) + rounding
