@@ -97,11 +97,11 @@ class ManyInputs:
     # chapter 4 ------------------------------------------------------------------------------------------------------
 
     def K(self, i1: Sample, i2: Sample) -> Value:
-        """Kernel (4.118)."""
+        """Kernel."""
         return self.p.C_b + self.p.C_W * self.mean(sigmas((i1, 0), (i2, 0)))
 
     def V(self, i1: Sample, i2: Sample, i3: Sample, i4: Sample) -> Value:
-        """Four-point vertex (4.119)."""
+        """Four-point vertex."""
         f, h = sigmas((i1, 0), (i2, 0)), sigmas((i3, 0), (i4, 0))
         source = self.mean(joined(f, h)) - self.mean(f) * self.mean(h)
         return self.p.C_W**2 * source + Fraction(1, 4) * self.p.C_W**2 * self.between(f, h)
@@ -117,7 +117,7 @@ class ManyInputs:
         return self.p.lambda_b + self.mean(self.Omega(i1, i2))
 
     def D(self, i1: Sample, i2: Sample, i3: Sample, i4: Sample) -> Value:
-        """(8.77)."""
+        """(z z)(NTK)."""
         C_W, f, Omega = self.p.C_W, sigmas((i1, 0), (i2, 0)), self.Omega(i3, i4)
         return (
             C_W * (self.mean(joined(f, Omega)) - self.mean(f) * self.mean(Omega))
@@ -129,7 +129,7 @@ class ManyInputs:
         )
 
     def F(self, i1: Sample, i3: Sample, i2: Sample, i4: Sample) -> Value:
-        """(8.79)."""
+        """z, NTK across."""
         left, right = sigmas((i1, 0), (i3, 1)), sigmas((i2, 0), (i4, 1))
         carried = _sum(
             u * v * self.old("F", beta, i3, gamma, i4)
@@ -139,7 +139,7 @@ class ManyInputs:
         return self.p.C_W**2 * (self.mean(joined(left, right)) * self.old("Theta", i3, i4) + carried)
 
     def B(self, i1: Sample, i3: Sample, i2: Sample, i4: Sample) -> Value:
-        """(8.89)."""
+        """NTK fluctuation, across."""
         left, right = sigmas((i1, 1), (i3, 1)), sigmas((i2, 1), (i4, 1))
         return self.p.C_W**2 * (
             self.mean(joined(left, right)) * self.old("Theta", i1, i2) * self.old("Theta", i3, i4)
@@ -147,7 +147,7 @@ class ManyInputs:
         )
 
     def A(self, i1: Sample, i2: Sample, i3: Sample, i4: Sample) -> Value:
-        """(8.97)."""
+        """NTK fluctuation, within."""
         C_W, f, h = self.p.C_W, self.Omega(i1, i2), self.Omega(i3, i4)
         slopes_12, slopes_34 = self.mean(sigmas((i1, 1), (i2, 1))), self.mean(sigmas((i3, 1), (i4, 1)))
         mixed = _sum(v * self.old("D", *betas, i3, i4) for betas, v in self.legs(f, 2)) * slopes_34
@@ -181,7 +181,7 @@ class ManyInputs:
     # chapter 11 -----------------------------------------------------------------------------------------------------
 
     def P(self, i0: Sample, i1: Sample, i2: Sample, i3: Sample) -> Value:
-        """(11.49)."""
+        """dNTK."""
         bent = self.mean(sigmas((i0, 2), (i3, 0)))
         carried = _sum(v * self.old("P", i0, i1, i2, gamma) for (gamma,), v in self.legs(sigmas((i0, 1), (i3, 0)), 1))
         return self._hessian_source(i0, i1, i2, i3) + self.p.C_W**2 * self.mean(sigmas((i1, 1), (i2, 1))) * (
@@ -189,7 +189,7 @@ class ManyInputs:
         )
 
     def Q(self, i0: Sample, i1: Sample, i2: Sample, i3: Sample) -> Value:
-        """(11.52)."""
+        """dNTK."""
         C_W, last = self.p.C_W, sigmas((i2, 1), (i3, 0))
         carried = _sum(v * self.old("Q", i0, i1, i2, gamma) for (gamma,), v in self.legs(last, 1))
         bent = _sum(
@@ -211,7 +211,7 @@ class ManyInputs:
     # last chapter ---------------------------------------------------------------------------------------------------
 
     def R(self, i0: Sample, i1: Sample, i2: Sample, i3: Sample) -> Value:
-        """First ddNTK (infinity.177 and after)."""
+        """First ddNTK."""
         C_W = self.p.C_W
         bent = self.mean(sigmas((i0, 3), (i1, 1))) * self.old("B", i0, i0, i2, i3)
         bent += _sum(v * self.old("P", i0, i2, i3, gamma) for (gamma,), v in self.legs(sigmas((i0, 2), (i1, 1)), 1))
@@ -225,7 +225,7 @@ class ManyInputs:
         )
 
     def S(self, i1: Sample, i2: Sample, i3: Sample, i4: Sample) -> Value:
-        """Second ddNTK (infinity.177 and after)."""
+        """Second ddNTK."""
         C_W, lambda_W = self.p.C_W, self.p.lambda_W
         slopes_12, slopes_34 = self.mean(sigmas((i1, 1), (i2, 1))), self.mean(sigmas((i3, 1), (i4, 1)))
         Theta_13, Theta_24 = self.old("Theta", i1, i3), self.old("Theta", i2, i4)
@@ -238,7 +238,7 @@ class ManyInputs:
         )
 
     def T(self, i1: Sample, i3: Sample, i4: Sample, i2: Sample) -> Value:
-        """Second ddNTK (infinity.177 and after); a1 = lambda_W sigma_3 sigma'_1 + C_W Theta_13 sigma''_1 sigma'_3."""
+        """Second ddNTK; a1 = lambda_W sigma_3 sigma'_1 + C_W Theta_13 sigma''_1 sigma'_3."""
         C_W, lambda_W = self.p.C_W, self.p.lambda_W
         a1: Function = (
             (lambda_W, ((i3, 0), (i1, 1))),
@@ -262,7 +262,7 @@ class ManyInputs:
         )
 
     def U(self, i1: Sample, i4: Sample, i2: Sample, i3: Sample) -> Value:
-        """Second ddNTK (infinity.177 and after)."""
+        """Second ddNTK."""
         slopes = self.mean(sigmas((i1, 1), (i4, 1))) * self.mean(sigmas((i2, 1), (i3, 1)))
         return self._two_hessians(i1, i2, i3, i4) + self.p.C_W**2 * slopes * self.old("U", i1, i4, i2, i3)
 

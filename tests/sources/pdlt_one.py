@@ -9,9 +9,8 @@ k_i. In the book's letters
 
 Widths: a term with a fluctuation tensor of the layer below carries r = n_l/n_{l-1} once; primed tensors contain it.
 
-Sources: chapter 4 for K (4.118), V (4.119) and K_1 (number not seen); chapter 8 for D (8.77), F (8.79), B (8.89),
-A (8.97), Omega (8.74), Theta and Theta_1 (numbers not seen); chapter 11 for P (11.49), Q (11.52); last chapter for R,
-S, T, U (infinity.177 and after). All these numbers are recalled, not seen.
+Sources: chapter 4 for K, V and K_1; chapter 8 for Theta, Omega, D, F, A, B and Theta_1; chapter 11 for P and Q; the last
+chapter for R, S, T and U. Equation numbers not seen.
 """
 
 from __future__ import annotations
