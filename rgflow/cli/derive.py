@@ -1,0 +1,129 @@
+"""``rgflow derive``: a recursion as a person reads it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rgflow.algebra import Recursion
+
+
+class Samples(StrEnum):
+    """How many inputs."""
+
+    one = "one"
+    many = "many"
+
+
+def derive(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="K, Theta, V, A, B, D, F, P .. U, V6, with _q for corrections (V_1); or jets: '1 2|3e 4e'."
+        ),
+    ],
+    samples: Annotated[
+        Samples, typer.Option(help="One input, or a different sample in every argument.", show_choices=True)
+    ] = Samples.one,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX and nothing else.")] = False,
+    sympy: Annotated[bool, typer.Option("--sympy", help="Print the right-hand side as SymPy writes it.")] = False,
+    closure: Annotated[bool, typer.Option("--closure", help="Print everything it depends on, too.")] = False,
+) -> None:
+    """Derive the layer-to-layer recursion of a tensor from the definition of a dense layer.
+
+    \b
+    Examples:
+      rgflow derive V                         the four-point vertex, one input
+      rgflow derive V_1 --latex               its first correction in 1/width
+      rgflow derive Theta_1 --samples many
+      rgflow derive "1 2|3e 4e" --closure     a tensor by its jets; all it needs
+    """
+    if latex and sympy:
+        raise typer.BadParameter("give one of --latex and --sympy")
+    from rgflow.cli.screen import results
+    from rgflow.derive import closure as closed
+    from rgflow.derive import derive as derived
+
+    if closure:
+        system = closed(name, samples=samples.value)
+        recursions = tuple(system)
+    else:
+        recursions = (derived(name, samples=samples.value),)
+    if latex:
+        typer.echo(system.latex() if closure else recursions[0].latex())
+        return
+    if sympy:
+        for rec in recursions:
+            typer.echo(f"{rec.name} = {rec.to_sympy()}" if closure else str(rec.to_sympy()))
+        return
+    console = results()
+    for i, rec in enumerate(recursions):
+        if i:
+            console.print()
+        console.print(heading(rec), style="bold", soft_wrap=True)
+        console.print(wrapped(str(rec), console.width), soft_wrap=True)
+    console.print()
+    console.print(remarks(recursions, console.width), style="dim", soft_wrap=True)
+
+
+def heading(rec: Recursion) -> str:
+    """What the tensor is, and to which order."""
+    from rgflow.algebra import LETTERS
+
+    meaning = LETTERS.get(rec.tensor.letter, ("", "the joint cumulant named by these jets"))[1]
+    order = "leading order" if rec.order == 0 else f"correction of relative order 1/n^{rec.order}".replace("^1", "")
+    return f"{rec.name}: {meaning}; {order}"
+
+
+def wrapped(line: str, width: int) -> str:
+    """An equation in at most ``width`` columns: one term per line when it does not fit into one, no bracket torn apart.
+
+    >>> print(wrapped("V' = -C_W^2 <σσ>^2 + C_W^2 <σσσσ>", 24))
+    V' =
+        - C_W^2 <σσ>^2
+        + C_W^2 <σσσσ>
+    """
+    if len(line) + 2 <= width:
+        return f"  {line}"
+    left, right = line.split(" = ", 1)
+    right = f"- {right[1:]}" if right.startswith("-") else f"+ {right}"
+    rows = [f"  {left} ="]
+    for term in re.split(r" (?=[+-] )", right):
+        whole = re.sub(r"<[^>]*>", lambda bracket: bracket[0].replace(" ", "\0"), term)
+        parts = textwrap.wrap(
+            whole,
+            max(width, 24),
+            initial_indent=" " * 4,
+            subsequent_indent=" " * 10,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        rows += [part.replace("\0", " ") for part in parts]
+    return "\n".join(rows)
+
+
+def remarks(recursions: tuple[Recursion, ...], width: int) -> str:
+    """What the recursions rest on, and how to read them."""
+    last = recursions[-1]
+    lines = ["a prime marks layer l+1; <..> is a Gaussian average at K, ∂ a derivative that acts on the whole bracket"]
+    if last.samples == "many":
+        lines.append("[1,2,..] are samples; β1, β2, .. are summed over all samples")
+    lines += last.assumptions if len(recursions) == 1 else _shared(recursions)
+    if len(recursions) == 1:
+        lines.append(f"depends on: {', '.join(last.depends_on) or 'nothing'}")
+    lines.append("follows PDLT's conventions (arXiv:2106.10165), derived here from the layer alone")
+    return "\n".join(
+        textwrap.fill(line, max(width, 24), initial_indent="  · ", subsequent_indent="    ", break_on_hyphens=False)
+        for line in lines
+    )
+
+
+def _shared(recursions: tuple[Recursion, ...]) -> list[str]:
+    """The assumptions that all of them make: those about one tensor's own power of n are left to its own page."""
+    common = [text for text in recursions[0].assumptions if all(text in rec.assumptions for rec in recursions)]
+    return [*common, "a tensor of level k and order q multiplies n_(l)^(1-k-q) in a joint cumulant of k metric entries"]

@@ -1,0 +1,270 @@
+"""``rgflow flow``: tensors through depth, checked against sampled networks, drawn and saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rgflow.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    import xarray
+
+    from rgflow.cli.inputs import Given
+    from rgflow.network import MLP
+
+PICTURES = (".png", ".svg", ".pdf")
+RESULTS = (".nc", ".zarr")
+NETWORK, INPUTS, THEORY, CHECK, RESULT = "Network", "Inputs", "Theory", "Check against sampled networks", "Results"
+
+
+class Kinks(StrEnum):
+    """What written second derivatives of a kinked activation mean."""
+
+    error = "error"
+    almost_everywhere = "almost_everywhere"
+
+
+def flow(
+    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    width: Annotated[int, typer.Option(metavar="N", help="Neurons of a hidden layer.", rich_help_panel=NETWORK)] = 128,
+    depth: Annotated[int, typer.Option(metavar="L", help="Weight layers.", rich_help_panel=NETWORK)] = 32,
+    n_out: Annotated[
+        int | None,
+        typer.Option(
+            "--n-out", metavar="N", help="Outputs; default: as many as hidden neurons.", rich_help_panel=NETWORK
+        ),
+    ] = None,
+    C_W: Annotated[
+        str,
+        typer.Option(
+            "--C-W",
+            metavar="X",
+            help="Variance of weights times fan-in; or one per layer: 1,2,2.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "1",
+    C_b: Annotated[
+        str, typer.Option("--C-b", metavar="X", help="Variance of biases; or one per layer.", rich_help_panel=NETWORK)
+    ] = "0",
+    lambda_W: Annotated[
+        str,
+        typer.Option("--lambda-W", metavar="X", help="Learning rate of weights times fan-in.", rich_help_panel=NETWORK),
+    ] = "1",
+    lambda_b: Annotated[
+        str, typer.Option("--lambda-b", metavar="X", help="Learning rate of biases.", rich_help_panel=NETWORK)
+    ] = "1",
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help=".npy, .npz (FILE.npz:KEY) or .csv, one input a row; default: two digits.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
+    first_kernel: Annotated[
+        str | None,
+        typer.Option(
+            "--first-kernel",
+            metavar="X",
+            help="Instead: K of layer 1, a number or '1,0.5;0.5,1'.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
+    tensors: Annotated[
+        str, typer.Option(metavar="NAMES", help="Names, separated by commas.", rich_help_panel=THEORY)
+    ] = "K,V,Theta",
+    order: Annotated[int, typer.Option(metavar="P", help="Power of 1/width: 0, 1 or 2.", rich_help_panel=THEORY)] = 1,
+    kinks: Annotated[
+        Kinks,
+        typer.Option(
+            metavar="RULE",
+            help="sigma'' at a kink: 'error', or 'almost_everywhere' to take it branch by branch.",
+            rich_help_panel=THEORY,
+        ),
+    ] = Kinks.error,
+    check: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=100, help="Sample N networks and compare, in standard errors.", rich_help_panel=CHECK
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Seed of the sampled networks.", rich_help_panel=CHECK)
+    ] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Threads that sample; default: one per processor.", rich_help_panel=CHECK
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw: .png, .svg or .pdf.", rich_help_panel=RESULT)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the coefficients: .nc or .zarr.", rich_help_panel=RESULT)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RESULT)] = False,
+) -> None:
+    """Flow the tensors of a network through its layers, with their 1/width corrections.
+
+    \b
+    Examples:
+      rgflow flow tanh --width 128 --depth 32
+      rgflow flow relu --C-W 2 --first-kernel 1 --tensors K,V,Theta,A,B,D,F
+      rgflow flow "z*tanh(z)" --depth 8 --inputs data.csv --order 2
+      rgflow flow gelu --depth 8 --check 1000 --plot flow.png --save flow.nc
+    """
+    from rgflow.cli.inputs import given
+    from rgflow.cli.screen import working
+
+    for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
+        _writable(path, endings, option)
+    shown = given(inputs, first_kernel, width)
+    net = _network(activation, width, depth, n_out, shown.n_in, C_b, C_W, lambda_b, lambda_W)
+    names = _names(tensors)
+    from rgflow.flow import flow as flowed
+
+    with working("deriving and flowing (compiling, where this program is new)"):
+        ds = flowed(
+            net,
+            shown.inputs,
+            first_kernel=shown.first_kernel,
+            tensors=_with_scales(names),
+            order=order,
+            kinks=kinks.value,
+        )
+    if not json:
+        _show(net, shown, ds)
+    mc = None
+    if check is not None:
+        mc = _sample(net, shown, ds, check, seed, threads, kinks.value, json)
+        if not json:
+            from rgflow.cli.check import print_check
+
+            print_check(ds, mc)
+    if json:
+        from rgflow.cli.machine import as_json
+
+        typer.echo(as_json(ds, mc))
+    _write(ds, mc, plot, save, quiet=json)
+
+
+def _network(
+    activation: str,
+    width: int,
+    depth: int,
+    n_out: int | None,
+    n_in: int,
+    C_b: str,
+    C_W: str,
+    lambda_b: str,
+    lambda_W: str,
+) -> MLP:
+    from rgflow.network import MLP
+
+    named = {"C_b": C_b, "C_W": C_W, "lambda_b": lambda_b, "lambda_W": lambda_W}
+    values = {name: _numbers(f"--{name.replace('_', '-')}", text) for name, text in named.items()}
+    return MLP.uniform(n_in, width, depth, n_out, activation, **values)
+
+
+def _numbers(option: str, text: str) -> float | list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} is {text!r}; give a number, or one per layer separated by commas") from None
+    return values[0] if len(values) == 1 else values
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError("--tensors is empty; name at least one, such as K")
+    return names
+
+
+def _with_scales(names: list[str]) -> list[str]:
+    """The tensors asked for, with K, and Theta where directions occur: the table shows others relative to these."""
+    from rgflow.algebra import Tensor
+
+    dressed = any(edges for name in names for pair in Tensor.named(name).structure for edges in pair)
+    scales = ["K"] + ["Theta"] * dressed
+    return [name for name in scales if name not in names] + names
+
+
+def _writable(path: Path | None, endings: tuple[str, ...], option: str) -> None:
+    """Refuse a name before the work, not after it."""
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{option} {path}: the name must end in {', '.join(endings[:-1])} or {endings[-1]}")
+    if not path.absolute().parent.is_dir():
+        raise StoreError(f"{option} {path}: the directory {path.parent} does not exist")
+
+
+def _show(net: MLP, shown: Given, ds: xarray.Dataset) -> None:
+    from rgflow.cli.tables import print_flow
+
+    print_flow(net, shown.text, ds)
+
+
+def _sample(
+    net: MLP, shown: Given, ds: xarray.Dataset, networks: int, seed: int, threads: int | None, kinks: str, quiet: bool
+) -> xarray.Dataset:
+    from rgflow.cli.check import sampled_names
+    from rgflow.cli.screen import note, results
+    from rgflow.sampling import sample
+
+    names = sampled_names(ds)
+    note(f"sampling {networks} networks: {', '.join(names)} (seed {seed})")
+    with _one_thread_each():
+        return sample(
+            net,
+            shown.inputs,
+            first_kernel=shown.first_kernel,
+            tensors=names,
+            networks=networks,
+            seed=seed,
+            threads=threads or os.cpu_count() or 1,
+            kinks=kinks,
+            progress=results().is_terminal and not quiet,
+        )
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Our threads share the processors; matrix products with threads of their own would wait for each other."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # it comes with scikit-learn; without it sampling is slower, not wrong
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def _write(ds: xarray.Dataset, mc: xarray.Dataset | None, plot: Path | None, save: Path | None, quiet: bool) -> None:
+    from rgflow.cli.screen import results, working
+
+    done = []
+    if plot is not None:
+        from rgflow.plots import plot_flow, write_picture
+
+        with working(f"drawing {plot}"):
+            write_picture(plot_flow(ds, mc), plot)
+        done.append(f"picture: {plot}")
+    if save is not None:
+        from rgflow.files import save as store
+
+        with working(f"saving {save}"):
+            store(ds, save)
+        done.append(f"coefficients: {save} (rgflow.load reads it)")
+    if not quiet:
+        for line in done:
+            results().print(line, soft_wrap=True)

@@ -1,0 +1,48 @@
+"""Where text goes: results to standard output, everything about the work to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def results(width: int | None = None) -> Console:
+    """Standard output: colour on a terminal without NO_COLOR; 80 columns in a pipe unless COLUMNS is set."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def messages() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def fail(text: str) -> None:
+    """One red line on standard error, never wrapped."""
+    messages().print("error: " + " ".join(text.split()), style="bold red", soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A remark about the work: on a terminal only, so that pipes and logs hold results and errors alone."""
+    console = messages()
+    if console.is_terminal:
+        console.print(text, style="dim", soft_wrap=True)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Say what is happening while it happens, on a terminal."""
+    console = messages()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text, spinner="dots"):
+        yield

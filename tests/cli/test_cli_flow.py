@@ -1,0 +1,189 @@
+"""``rgflow flow``: its numbers are the library's, its table fits, its files are whole, its errors are told."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import rgflow as rg
+from rgflow.cli.check import Comparison, comparisons
+from rgflow.cli.tables import chosen_layers
+
+SMALL = ("--width", "16", "--depth", "4")
+KERNEL = ("--first-kernel", "1")
+
+
+def small(n_in: int = 16, **more: float) -> rg.MLP:
+    return rg.MLP.uniform(n_in=n_in, width=16, depth=4, activation="tanh", **more)
+
+
+def test_the_table_fits_into_80_columns(rgflow):
+    done = rgflow("flow", "tanh")
+    assert done.code == 0
+    assert done.err == ""
+    assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
+    header = next(line for line in done.out.splitlines() if line.startswith("layer"))
+    assert header.split() == ["layer", "1", "2", "4", "8", "16", "32"]
+    for text in (
+        "K[1,2]",
+        "V[1,1,2,2] / nK^2",
+        "Theta[1,2]",
+        "next order / last",
+        "trust K, V, Theta",
+        "digits (64 pixels)",
+    ):
+        assert text in done.out
+
+
+@pytest.mark.parametrize("columns", ["20", "50", "80", "200"])
+def test_narrow_and_wide_terminals(rgflow, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL)
+    assert done.code == 0
+    table = [line.rstrip() for line in done.out.splitlines() if line.startswith(("layer", "K "))]
+    assert all(len(line) <= max(int(columns), 40) for line in table)
+    assert table[0].split()[-1] == "4"
+
+
+def test_numbers_are_those_of_the_library(rgflow):
+    found = json.loads(rgflow("flow", "tanh", *SMALL, *KERNEL, "--C-W", "1.5", "--C-b", "0.1", "--json").out)
+    ds = rg.flow(small(C_W=1.5, C_b=0.1), first_kernel=1.0)
+    assert sorted(found["coefficients"]) == sorted(str(name) for name in ds["coefficient"].values)
+    for name, values in found["coefficients"].items():
+        np.testing.assert_array_equal(values, ds[name].values)
+    assert found["network"]["C_W"] == [1.5] * 4
+    assert found["layer"] == [1, 2, 3, 4]
+    assert set(found["trusted_layers"]) == {"K", "V", "Theta"}
+    np.testing.assert_array_equal(found["totals"]["K"], rg.total(ds)["K"].values)
+
+
+def test_hyperparameters_by_layer_and_outputs(rgflow):
+    found = json.loads(rgflow("flow", "relu", *SMALL, *KERNEL, "--C-W", "1,2,2,2", "--n-out", "3", "--json").out)
+    assert found["network"]["C_W"] == [1.0, 2.0, 2.0, 2.0]
+    assert found["network"]["widths"] == [16, 16, 16, 16, 3]
+
+
+def test_formulas_orders_and_tensors(rgflow):
+    done = rgflow("flow", "z - z^3/10", *SMALL, *KERNEL, "--order", "2", "--tensors", "V,D")
+    assert done.code == 0
+    for text in ("+ V_1 / n", "D / nKΘ", "+ K_2 / n^2"):
+        assert text in done.out
+
+
+def test_order_0_says_that_it_knows_nothing_of_its_error(rgflow):
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--order", "0", "--tensors", "K,Theta")
+    assert done.code == 0
+    assert "order 0 knows nothing of its own error" in done.out
+
+
+def test_trust_ends(rgflow):
+    done = rgflow("flow", "relu", "--width", "8", "--depth", "12", *KERNEL, "--C-W", "2")
+    ds = rg.flow(rg.MLP.uniform(n_in=8, width=8, depth=12, activation="relu", C_W=2.0), first_kernel=1.0)
+    last = int(ds["trusted_layers"].sel(letter="K"))
+    assert 0 < last < 12
+    assert f"up to layer {last} of 12" in done.out
+
+
+def test_inputs_from_a_file(rgflow, tmp_path):
+    x = np.random.default_rng(0).normal(size=(2, 5))
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",")
+    done = rgflow("flow", "tanh", *SMALL, "--inputs", str(tmp_path / "x.csv"), "--json")
+    ds = rg.flow(small(n_in=5), x)
+    np.testing.assert_allclose(json.loads(done.out)["coefficients"]["K"], ds["K"].values, rtol=1e-12)
+
+
+def test_check_compares_with_sampled_networks(rgflow):
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--check", "400", "--seed", "3", "--tensors", "K,V,Theta,F")
+    assert done.code == 0
+    assert "400 sampled networks, seed 3" in done.out
+    table = done.out.split("s.e. apart")[1]
+    for name in ("K", "V", "Theta", "F"):
+        assert sum(line.split()[:1] == [name] for line in table.splitlines()) == 2
+    assert "within 3 standard errors" in done.out
+    assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
+
+
+def test_check_notices_a_wrong_theory():
+    """Control: theory of another C_W does not pass as that of the sampled networks."""
+    mc = rg.sample(small(C_W=1.3), first_kernel=1.0, networks=400, seed=0)
+    right = comparisons(rg.flow(small(C_W=1.3), first_kernel=1.0), mc)
+    wrong = comparisons(rg.flow(small(C_W=1.0), first_kernel=1.0), mc)
+    assert not any(row.unexplained for row in right)
+    assert any(row.unexplained for row in wrong)
+
+
+def test_apart_is_counted_in_standard_errors():
+    row = Comparison("K", (), 2, theory=1.0, theory_error=0.5, sampled=2.0, standard_error=0.25)
+    assert row.apart == 4
+    assert not row.unexplained
+    assert Comparison("K", (), 2, 1.0, 0.5, float("nan"), 0.25).unexplained
+
+
+def test_sampled_json(rgflow):
+    found = json.loads(rgflow("flow", "tanh", *SMALL, *KERNEL, "--check", "200", "--tensors", "V", "--json").out)
+    mc = rg.sample(small(), first_kernel=1.0, tensors=["K", "V"], networks=200, seed=0)
+    np.testing.assert_allclose(found["sampled"]["V"], mc["V"].values, rtol=1e-12)
+    assert found["sampled"]["networks"] == 200
+
+
+def test_plot_and_save(rgflow, tmp_path):
+    for ending, magic in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        picture, result = tmp_path / f"flow.{ending}", tmp_path / "flow.nc"
+        done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--plot", str(picture), "--save", str(result))
+        assert done.code == 0
+        assert picture.read_bytes().startswith(magic)
+        assert str(picture) in done.out
+    loaded = rg.load(result)
+    assert rg.MLP.from_json(loaded.attrs["network"]) == small()
+    assert loaded.identical(rg.flow(small(), first_kernel=1.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["thanh"], "did you mean 'tanh'"),
+        (["__import__('os').system('true')"], "error: "),
+        (["1/z"], "error: "),
+        (["tanh", "--width", "0"], "width"),
+        (["tanh", "--depth", "0"], "depth"),
+        (["tanh", "--C-W", "-1"], "C_W"),
+        (["tanh", "--C-W", "one"], "--C-W"),
+        (["tanh", "--C-b", "nan"], "C_b"),
+        (["tanh", "--C-W", "1,2", "--depth", "3"], "C_W has 2 values"),
+        (["tanh", "--n-out", "0"], "width"),
+        (["tanh", "--order", "-1"], "order"),
+        (["tanh", "--order", "0"], "order"),
+        (["tanh", "--tensors", "K,W"], "unknown tensor 'W'"),
+        (["tanh", "--tensors", ","], "--tensors"),
+        (["tanh", "--first-kernel", "-1"], "positive semidefinite"),
+        (["tanh", "--first-kernel", "1", "--inputs", "x.npy"], "one of"),
+        (["tanh", "--inputs", "missing.npy"], "does not exist"),
+        (["tanh", "--plot", "flow.gif"], ".png"),
+        (["tanh", "--save", "flow.txt"], ".nc"),
+        (["tanh", "--plot", "no/such/directory/flow.png"], "does not exist"),
+        (["relu", "--tensors", "P", "--first-kernel", "1,0.5;0.5,1"], "almost_everywhere"),
+    ],
+)
+def test_errors_are_told_in_one_line(rgflow, arguments, said):
+    done = rgflow("flow", *arguments)
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_bad_file_name_is_refused_before_the_work(rgflow, monkeypatch):
+    monkeypatch.setattr(sys.modules["rgflow.flow"], "flow", None)
+    assert rgflow("flow", "tanh", "--plot", "flow.gif").code == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 7, 32, 33, 1000])
+@pytest.mark.parametrize("most", [-3, 2, 3, 6, 12])
+def test_chosen_layers(depth, most):
+    layers = chosen_layers(depth, most)
+    assert layers == sorted(set(layers))
+    assert (layers[0], layers[-1]) == (1, depth)
+    assert len(layers) <= max(most, 2)
