@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.algebra import System, Tensor
+from rgflow.brackets.traits import traits
 from rgflow.codegen import Kernel, kernel
 from rgflow.errors import AccuracyError, InputError
 from rgflow.flow.inputs import Start
@@ -20,6 +22,7 @@ NODES = (24, 48, 96, 192, 384, 768, 1536)  # of the coarser rule on each side of
 PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
 TOLERANCE = 1e-13  # of a bracket, relative to the integral of its absolute value
 USELESS = 1e-6
+CUT = 12.0  # standard deviations that the nodes span, at most
 MOST_INPUTS = 4
 
 
@@ -66,6 +69,8 @@ def _run_one(net: MLP, system: System, begin: Start) -> History:
     for nodes in PANELS if net.activation.kinks else NODES:
         found, now = program.run(first, hyper, nodes)
         _check_finite(found[:, 0], system, net.activation)
+        if nodes < _least_nodes(net.activation, system, found):
+            continue  # two rules that cannot see an oscillation agree on a wrong value
         improved = now < spread
         if improved:
             best, spread = found, now
@@ -73,7 +78,7 @@ def _run_one(net: MLP, system: System, begin: Start) -> History:
             break
     if best is None or spread > USELESS:
         raise AccuracyError(
-            f"brackets of {net.activation.name} are known to {spread:.1e} of their size only; "
+            f"Gaussian averages of {net.activation.name} in this flow are known to {spread:.1e} of their size only; "
             "choose a smaller first_kernel or C_W"
         )
     values = best[:, 0]
@@ -83,6 +88,16 @@ def _run_one(net: MLP, system: System, begin: Start) -> History:
         {tensor: values[:, i] for i, tensor in enumerate(system.tensors)},
         {tensor: errors[:, i] for i, tensor in enumerate(system.tensors)},
     )
+
+
+def _least_nodes(activation: Activation, system: System, found: Any) -> float:
+    """Nodes that resolve an oscillating sigma: the aliased frequency 2 pi/h must pass that of any bracket by 9."""
+    frequency = traits(activation).frequency
+    if frequency == 0:
+        return 0.0
+    factors = max(len(b.factors) for b in system.brackets)
+    kernel = float(found[:, :, system.tensors.index(Tensor.named("K"))].max())
+    return CUT * (factors * frequency * math.sqrt(kernel) + 9) / (2 * math.pi)
 
 
 def _run_many(net: MLP, system: System, begin: Start, kinks: Kinks) -> History:

@@ -143,6 +143,22 @@ def test_smooth_activations_survive_collinear_and_zero_inputs():
     np.testing.assert_array_equal(ds["V"][:, 2, 2, 0, 0], 0)
 
 
+@pytest.mark.parametrize(("sigma", "frequency"), [("sin", 1), ("sin(10*z)", 10)])
+def test_fast_oscillations_are_resolved(sigma, frequency):
+    """<sin(f z)^2> = (1 - exp(-2 f^2 K)) / 2, where coarse and fine nodes may alias alike (K = 1000)."""
+    net = rg.MLP.uniform(n_in=3, width=30, depth=4, activation=sigma)
+    for first in (1.0, 30.0, 1000.0):
+        try:
+            found = rg.flow(net, first_kernel=first, tensors=["K"], order=0)["K"].values
+        except rg.AccuracyError:
+            assert frequency**2 * first > 10_000
+            continue
+        expected = [first]
+        for _ in range(3):
+            expected.append((1 - np.exp(-2 * frequency**2 * expected[-1])) / 2)
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 def test_permuted_samples_permute_the_tensors():
     net = rg.MLP.uniform(n_in=3, width=30, depth=3, activation="gelu", C_W=1.7, C_b=0.1)
     x = np.array([[1.0, 0.2, -0.5], [0.3, 1.4, 0.2], [-0.7, 0.1, 0.6]])
