@@ -19,7 +19,7 @@ from rgflow.flow import compiled
 import numpy as np
 kernel = compiled("V", "tanh")
 first = np.array([1.0, 0.0])
-history = kernel.run(first, np.array([[0.0, 1.0, 1.0, 1.0, 1.0]]), 24)
+history, _ = kernel.run(first, np.array([[0.0, 1.0, 1.0, 1.0, 1.0]]), 24)
 hits = sum(kernel.module.brackets_at.stats.cache_hits.values())
 print(kernel.path, float(history[1, 0, 1]).hex(), hits)
 """
