@@ -1,4 +1,4 @@
-"""How long the engine takes: derivation, import, flow, command line; medians of several runs, ratios where a peer exists.
+"""How long the engine takes: derivation, import, flow, command line; medians, and ratios where a peer exists.
 
     python benchmarks/speed.py [runs]
 

@@ -11,7 +11,7 @@ def evaluate(recursion, brackets, state, hyper, r, samples=(), number=Fraction):
     """The right-hand side of a recursion.
 
     brackets: has ``one(orders, pending)``, or is ``many(factors, pend)`` itself. state: for one input {name: value},
-    for many {name: {samples: value}}. hyper: {symbol: value}. samples: one for each argument of the tensor (many inputs).
+    for many {name: {samples: value}}. hyper: {symbol: value}. samples: one per argument (many inputs).
     number: the type to calculate with.
     """
     total = number(0)

@@ -1,4 +1,4 @@
-"""The expansion against sampled networks: a small seeded plan, the kept numbers of the full one, the full one itself."""
+"""The expansion against sampled networks: a small seeded plan, the kept numbers of the full one, the full one."""
 
 import json
 from pathlib import Path

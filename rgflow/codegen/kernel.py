@@ -119,8 +119,8 @@ class Kernel:
                 values, scale = self.brackets(kernel, nodes)
                 if not np.isfinite(values).all():
                     raise AccuracyError(
-                        f"a Gaussian average at K = {kernel:.6g}, layer {layer}, is not finite: it overflows, or a kink "
-                        "meets a vanishing kernel; choose other hyperparameters or inputs"
+                        f"a Gaussian average at K = {kernel:.6g}, layer {layer}, is not finite: it overflows, or a "
+                        "kink meets a vanishing kernel; choose other hyperparameters or inputs"
                     )
                 apart = np.abs(values[:, 0] - values[:, 1]) / np.where(scale > 0, scale, 1.0)
                 spread = max(spread, float(apart.max(initial=0.0)))

@@ -9,8 +9,8 @@ k_i. In the book's letters
 
 Widths: a term with a fluctuation tensor of the layer below carries r = n_l/n_{l-1} once; primed tensors contain it.
 
-Sources: chapter 4 for K, V and K_1; chapter 8 for Theta, Omega, D, F, A, B and Theta_1; chapter 11 for P and Q; the last
-chapter for R, S, T and U. Equation numbers not seen.
+Sources: chapter 4 for K, V and K_1; chapter 8 for Theta, Omega, D, F, A, B and Theta_1; chapter 11 for P and Q; the
+last chapter for R, S, T and U. Equation numbers not seen.
 """
 
 from __future__ import annotations
