@@ -27,6 +27,16 @@ class UnknownName(RgflowError, KeyError):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.message)
+
+
+def _rebuilt(kind: type[UnknownName], message: str) -> UnknownName:
+    """An UnknownName that crossed a process boundary."""
+    error = kind.__new__(kind, message)
+    error.message = message
+    return error
+
 
 class FormulaError(RgflowError, ValueError):
     """A formula text outside the whitelist of functions, or outside the grammar."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.errors import InputError, StoreError
+from rgflow.errors import InputError, RgflowError, StoreError
 from rgflow.network import MLP
 
 if TYPE_CHECKING:
@@ -33,25 +33,29 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     """
     import xarray
 
-    if not isinstance(ds, xarray.Dataset) or ds.attrs.get("kind") not in KINDS:
-        raise InputError("save takes a Dataset that rgflow.flow, total or sample returned")
+    lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
+    if lacking:
+        raise InputError(f"save takes a Dataset that rgflow.flow, total or sample returned; this is {lacking}")
     target, zarr = _format(path)
+    if zarr:
+        _zarr()
     temporary = None
     try:
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         part = temporary / target.name
         if zarr:
-            _zarr()
-            ds.to_zarr(part, mode="w", consolidated=False)
-            if target.is_dir():
-                os.replace(target, temporary / "before")
+            # Format 2: the third has no settled way to store the names of coefficients.
+            ds.to_zarr(part, mode="w", consolidated=False, zarr_format=2)
         else:
             ds.to_netcdf(part, engine="h5netcdf", invalid_netcdf=False)
-        os.replace(part, target)
+        _replace(part, target, temporary / "before")
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror or error}; what stood there is unchanged") from error
     finally:
-        if temporary is not None:
+        # A store that could not go back to its place is the user's only copy.
+        if temporary is not None and not (temporary / "before").exists():
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -65,20 +69,55 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     source, zarr = _format(path)
     if not source.exists():
         raise StoreError(f"{source} does not exist")
+    if zarr:
+        _zarr()
     try:
         if zarr:
-            _zarr()
             found: xarray.Dataset = xarray.open_zarr(source, consolidated=False).load()
         else:
             with xarray.open_dataset(source, engine="h5netcdf") as opened:
                 found = opened.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise StoreError(f"{source} cannot be read: {error}; it is truncated, or not from rgflow.save") from error
-    if found.attrs.get("kind") not in KINDS or "network" not in found.attrs:
-        raise StoreError(f"{source} is not a result of rgflow (no kind and network among its attributes)")
-    MLP.from_json(str(found.attrs["network"]))
+    lacking = _lacking(found)
+    if lacking:
+        raise StoreError(f"{source} is not a result of rgflow: it is {lacking}")
     found.attrs = {name: _plain(value) for name, value in found.attrs.items()}
     return found
+
+
+def _lacking(ds: xarray.Dataset) -> str | None:
+    """Why a Dataset is not a result of rgflow, or None if it is one: what save refuses, load refuses."""
+    if ds.attrs.get("kind") not in KINDS:
+        return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
+    if "network" not in ds.attrs:
+        return "a Dataset without its network"
+    try:
+        MLP.from_json(ds.attrs["network"])
+    except RgflowError as error:
+        return f"a Dataset whose network cannot be read ({error})"
+    return None
+
+
+def _replace(part: Path, target: Path, before: Path) -> None:
+    """Put ``part`` in the place of ``target``; if that fails, what stood there stands there again.
+
+    A directory cannot be replaced in one step: the old one waits as ``before``.
+    """
+    if not part.is_dir() or not target.is_dir():
+        os.replace(part, target)
+        return
+    try:
+        os.replace(target, before)
+        os.replace(part, target)
+    except BaseException:
+        try:
+            if before.exists() and not target.exists():
+                os.replace(before, target)
+        except OSError as error:
+            raise StoreError(f"cannot write {target}; what stood there is kept as {before}") from error
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _format(path: str | os.PathLike[str]) -> tuple[Path, bool]:

@@ -20,9 +20,10 @@ PACKAGE = ROOT / "rgflow"
 
 # Each room with the rooms directly below it; it may import those, all that is below them, and errors and version.
 BELOW = {
-    "activations": (),
+    "checks": (),
+    "activations": ("checks",),
     "network": ("activations",),
-    "algebra": (),
+    "algebra": ("checks",),
     "layers": ("algebra", "network"),
     "derive": ("layers",),
     "brackets": ("activations", "algebra"),
@@ -43,7 +44,7 @@ OUTSIDE = {
     "algebra": {"sympy"},
     "layers": set(),
     "derive": set(),
-    "network": set(),
+    "network": {"numpy"},
     "sampling": {"numpy", "xarray", "rich"},
 }
 HEAVY = {"sympy", "numba", "scipy", "xarray", "matplotlib", "sklearn", "rich", "typer", "mpmath", "h5netcdf", "torch"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import rgflow as rg
-from rgflow.components import representatives, scale
-from rgflow.plots import COLOURS, plot_flow, write_picture
+from rgflow.components import distinct, families, representatives, unit, unit_tex, unit_text
+from rgflow.plots import plot_flow, write_picture
+from rgflow.plots.panels import COLOURS
 
 NET = rg.MLP.uniform(n_in=16, width=16, depth=4, activation="tanh")
 TWO = np.array([[1.0, 0.4], [0.4, 1.0]])
@@ -107,7 +109,7 @@ def test_many_letters_make_several_rows():
 def test_refuses_what_does_not_belong_together(one, two, sampled):
     with pytest.raises(rg.InputError, match="totals"):
         plot_flow(one, one)
-    with pytest.raises(rg.InputError, match="different networks"):
+    with pytest.raises(rg.InputError, match="ds holds 2 inputs and mc 1"):
         plot_flow(two, sampled)
     other = rg.flow(rg.MLP.uniform(n_in=16, width=32, depth=4, activation="tanh"), first_kernel=1.0)
     with pytest.raises(rg.InputError, match="different networks"):
@@ -116,6 +118,41 @@ def test_refuses_what_does_not_belong_together(one, two, sampled):
         plot_flow(one.assign_attrs(kind="something"))
     with pytest.raises(rg.InputError, match="K_1"):
         plot_flow(rg.flow(NET, first_kernel=1.0, tensors=["K_1"]))
+
+
+def test_refuses_other_inputs_that_look_the_same(two):
+    """Same network, same number of inputs: layer 1, exact in both, tells them apart."""
+    for name in ("K", "Theta"):
+        ds = rg.flow(NET, first_kernel=1.0, tensors=name)
+        mc = rg.sample(NET, first_kernel=1.0 + 1e-9, tensors=["Theta", name], networks=100, seed=0)
+        with pytest.raises(rg.InputError, match=f"different inputs: {name} of layer 1"):
+            plot_flow(ds, mc)
+    other = rg.total(rg.flow(NET, first_kernel=[[1.0, 0.5], [0.5, 1.0]]))
+    with pytest.raises(rg.InputError, match="different inputs"):
+        plot_flow(two, other)
+
+
+@pytest.mark.parametrize("C_b", [0.0, 0.3])
+def test_inputs_and_their_kernel_are_the_same_to_rounding(C_b):
+    """Control: the two ways to the same layer 1, a sum of n_0 products and a kernel, are not refused."""
+    net = rg.MLP.uniform(n_in=50, width=8, depth=2, activation="tanh", C_b=C_b, C_W=0.7)
+    x = np.random.default_rng(0).normal(size=(2, 50))
+    kernel = C_b + 0.7 * np.einsum("ai,bi->ab", x, x) / 50
+    ds = rg.flow(net, x)
+    for first_kernel in (kernel, np.nextafter(kernel, 2)):
+        mc = rg.sample(net, first_kernel=first_kernel, tensors=["K", "Theta"], networks=100, seed=0)
+        assert plot_flow(ds, mc).size
+
+
+def test_networks_are_compared_as_networks(one, sampled):
+    """Not by the text of a formula; without the network's description, by what the arrays tell."""
+    bare = {name: value for name, value in sampled.attrs.items() if name != "network"}
+    assert plot_flow(one, sampled.assign_attrs(activation="the same, written otherwise")).size
+    alone = sampled.copy()
+    alone.attrs = bare
+    assert plot_flow(one, alone).size
+    with pytest.raises(rg.InputError, match="different networks"):
+        plot_flow(one, alone.assign_coords(C_W=2 * alone["C_W"]))
 
 
 def test_one_layer_and_zero_inputs_can_be_drawn(tmp_path):
@@ -142,6 +179,57 @@ def test_picture_files(one, tmp_path):
         write_picture(axes, tmp_path / "missing" / "flow.png")
 
 
+def test_a_failed_write_leaves_what_stood_there(one, tmp_path, monkeypatch):
+    path = tmp_path / "flow.png"
+    path.write_bytes(b"before")
+
+    def full(*paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(rg.StoreError, match="No space left"):
+            write_picture(plot_flow(one), path)
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+    write_picture(plot_flow(one), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_families_and_groups(two):
+    found = {letter: [t.name for t in family] for letter, family in families(two).items()}
+    assert found == {"K": ["K", "K_1"], "V": ["V"], "Theta": ["Theta", "Theta_1"]}
+    assert {letter: [t.name for t in family] for letter, family in families(rg.total(two)).items()} == {
+        letter: [letter] for letter in found
+    }
+    assert distinct(two, families(two)["K"]) == [[(0, 0), (1, 1)], [(0, 1)]]
+    uneven = rg.flow(NET, first_kernel=[[1.0, 0.4], [0.4, 1.0 + 1e-4]])
+    assert distinct(uneven, families(uneven)["K"]) == [[(0, 0)], [(1, 1)], [(0, 1)]]
+
+
+def test_units_in_letters():
+    for letter, text, tex in (
+        ("V", "nK^2", r"n\,K^{2}"),
+        ("A", "nΘ^2", r"n\,\Theta^{2}"),
+        ("V6", "n^2K^3", r"n^{2}\,K^{3}"),
+    ):
+        assert unit_text(rg.Tensor.named(letter)) == text
+        assert unit_tex(rg.Tensor.named(letter)) == tex
+
+
+def test_every_letter_can_be_drawn(tmp_path):
+    """Matplotlib reads the names and units of all of them, jets included."""
+    letters = ["P", "R", "V6", "1 2|3 4|5e 6e"]
+    net = rg.MLP.uniform(n_in=8, width=8, depth=3, activation="tanh")
+    ds = rg.flow(net, first_kernel=TWO, tensors=["K", "Theta", *letters], order=2)
+    axes = plot_flow(ds)
+    labels = [ax.get_ylabel() for ax in axes[0]]
+    assert r"$P\,/\,(n\,\Theta^{2})$" in labels
+    assert any(label.startswith("$V_{6}") for label in labels)
+    write_picture(axes, tmp_path / "letters.svg")
+
+
 def test_representatives_are_different_components():
     for letter in ("V", "A", "B", "D", "F", "P", "R", "V6"):
         tensor = rg.Tensor.named(letter)
@@ -156,5 +244,5 @@ def test_scale_is_the_size_of_the_tensor(one):
     for C_W, rate in ((1.0, 1.0), (1.0, 7.0)):
         net = rg.MLP.uniform(n_in=8, width=8, depth=3, activation="linear", C_W=C_W, lambda_W=rate, lambda_b=0.0)
         ds = rg.flow(net, first_kernel=1.0, tensors=["K", "Theta", "V", "A", "B", "D", "F", "P"])
-        ratios.append([ds[x].values[-1] / scale(ds, rg.Tensor.named(x), ())[-1] for x in ("V", "A", "B", "D", "F")])
+        ratios.append([ds[x].values[-1] / unit(ds, rg.Tensor.named(x), ())[-1] for x in ("V", "A", "B", "D", "F")])
     np.testing.assert_allclose(ratios[0], ratios[1], rtol=1e-12)

@@ -12,14 +12,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import permutations, product
 
 from rgflow.algebra.jets import Edges, Jet, Pair, check_forest, read_jets, write_jets
-from rgflow.errors import InputError, UnknownName
+from rgflow.errors import InputError, OrderError, UnknownName
 
 Structure = tuple[tuple[Edges, Edges], ...]
 Labels = tuple[int, ...]
+
+MOST_DRESSED = 6  # entries with directions: beyond, the search for a canonical form takes minutes
+MOST_PLAIN = 6  # entries without: their symmetries are 2^k k!
 
 # Letter: its jets, numbered by the position of the sample among the arguments (PDLT's order), and its meaning.
 LETTERS: dict[str, tuple[str, str]] = {
@@ -57,6 +60,12 @@ class Tensor:
 
     structure: Structure
     order: int = 0
+
+    def __post_init__(self) -> None:
+        _check_order(self.order)
+        pairs = [(Jet(0, a), Jet(0, b)) for a, b in self.structure]
+        if not pairs or canonical(pairs)[0] != self.structure:
+            raise InputError(f"structure {self.structure!r} is not in canonical form; use Tensor.of or Tensor.named")
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], order: int = 0) -> Tensor:
@@ -157,6 +166,11 @@ def canonical(pairs: Sequence[Pair]) -> tuple[Structure, Labels]:
     if not dressed:
         return structure, labels
     flat = [jet for pair in dressed for jet in pair]
+    if len(dressed) > MOST_DRESSED:
+        raise OrderError(
+            f"a cumulant of {len(dressed)} metric entries with directions: its canonical form takes "
+            f"{len(dressed)}! 2^{len(dressed)} arrangements and is offered up to {MOST_DRESSED}; ask a lower order"
+        )
     form, orders = _dressed_form(_rename([jet.edges for jet in flat]))
     samples = [jet.sample for jet in flat]
     arrangements = (tuple(samples[i] for i in order) for order in orders)
@@ -173,7 +187,7 @@ def _rename(edges: Sequence[Edges]) -> tuple[Edges, ...]:
     return tuple(tuple(sorted(names.setdefault(e, len(names)) for e in jet)) for jet in edges)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _dressed_form(flat: tuple[Edges, ...]) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """The canonical form of jets with edges, and every arrangement of their positions that attains it."""
     best: tuple[tuple[int, ...], tuple[Edges, ...]] | None = None
@@ -204,10 +218,12 @@ def _best_renaming(jets: Sequence[Edges]) -> tuple[Edges, ...]:
     return tuple(tuple(sorted(names[e] for e in edges)) for edges in jets)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _symmetries(structure: Structure, slots: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     argument_of = {slot: argument for argument, slot in enumerate(slots)}
     plain = sum(1 for pair in structure if pair == ((), ()))
+    if plain > MOST_PLAIN:
+        raise OrderError(f"a cumulant of {plain} metric entries has 2^{plain} {plain}! symmetries; ask a lower order")
     flat = [edges for pair in structure for edges in pair]
     dressed = _dressed_form(_rename(flat[2 * plain :]))[1] if len(structure) > plain else ((),)
     # positions that attain the form, relative to one of them, are the automorphisms
@@ -243,8 +259,7 @@ def _names() -> dict[Structure, str]:
 def _slots() -> dict[Structure, tuple[int, ...]]:
     """Argument order of each letter: argument i sits in the slot that the letter's own jets give it."""
     table = {}
-    for letter, (jets, _) in LETTERS.items():
+    for jets, _ in LETTERS.values():
         structure, labels = canonical(read_jets(jets))
         table[structure] = tuple(labels.index(argument + 1) for argument in range(len(labels)))
-        assert letter
     return table

@@ -16,6 +16,8 @@ SYMBOLS = {
     "lambda_b": r"\lambda_b",
     "lambda_W": r"\lambda_W",
 }
+LETTERS_TEX = {"Theta": r"\Theta", "V6": "V_{6}"}  # the others are written as they are
+PAIRED = ("V", "A", "V6")  # PDLT puts the pairs of their samples into parentheses
 
 
 def equation(tensor: Tensor, terms: Iterable[Term], many: bool) -> str:
@@ -25,20 +27,34 @@ def equation(tensor: Tensor, terms: Iterable[Term], many: bool) -> str:
     return f"{left} = {_sum(terms, many)}"
 
 
-def tensor_tex(tensor: Tensor, indices: tuple[str, ...], layer: str) -> str:
-    """A tensor with its layer above and its samples below; corrections carry their order in braces."""
-    letter = {"Theta": r"\Theta", "V6": "V_{6}"}.get(tensor.letter, tensor.letter)
-    if letter.startswith("G["):
-        jets = letter[2:-1].replace("|", r"\,|\,").replace(" ", r"\,")
-        letter = f"G_{{[{jets}]}}"
+def tensor_tex(tensor: Tensor, indices: tuple[str, ...], layer: str = "") -> str:
+    """A tensor with its layer above and its samples below; corrections carry their order in braces.
+
+    >>> print(tensor_tex(Tensor.named("V6"), tuple("112212")))
+    {V_{6}}_{(11)(22)(12)}
+    """
+    letter = letter_tex(tensor.letter)
     order = rf"\{{{tensor.order}\}}" if tensor.order else ""
     head = "{" + letter + "}" if "_" in letter else letter
+    above = "^{" + order + layer + "}" if order or layer else ""
     below = "_{" + _subscript(tensor, indices) + "}" if indices else ""
-    return f"{head}^{{{order}{layer}}}{below}"
+    return f"{head}{above}{below}"
+
+
+def letter_tex(letter: str) -> str:
+    """The letter of a tensor alone.
+
+    >>> print(letter_tex("Theta"), letter_tex("G[1 2|3e 4e]"))
+    \\Theta G_{[1\\,2\\,|\\,3e\\,4e]}
+    """
+    if letter.startswith("G["):
+        jets = letter[2:-1].replace("|", r"\,|\,").replace(" ", r"\,")
+        return f"G_{{[{jets}]}}"
+    return LETTERS_TEX.get(letter, letter)
 
 
 def _subscript(tensor: Tensor, indices: tuple[str, ...]) -> str:
-    if tensor.letter in ("V", "A", "V6"):
+    if tensor.letter in PAIRED:
         return "".join(f"({indices[i]}{indices[i + 1]})" for i in range(0, len(indices), 2))
     return "".join(indices)
 

@@ -72,6 +72,20 @@ def _cut(activation: Activation, entries: Sequence[Entry]) -> float:
     return math.sqrt(max(81.0, 69 + 4 * traits(activation).power * factors))
 
 
+def least_nodes(activation: Activation, brackets: Sequence[Entry], kernel: float) -> float:
+    """Nodes n on each side of zero with which two rules can see an oscillating sigma at all (0 for any other).
+
+    The coarse rule has step h = cut/n and mistakes frequencies w for w - 2 pi/h. Its aliased frequency must pass the
+    highest frequency of a bracket, that of sigma times sqrt(K) times the number of factors, by 9: exp(-9^2/2) < 1e-17.
+    """
+    frequency = traits(activation).frequency
+    if frequency == 0:
+        return 0.0
+    factors = max((len(orders) for orders, _ in brackets), default=0)
+    cut = _cut(activation, brackets) + growth_rate(activation, brackets) * math.sqrt(kernel)
+    return cut * (factors * frequency * math.sqrt(kernel) + 9) / (2 * math.pi)
+
+
 class _Body:
     """Straight-line products of d[0], d[1], ...; each product is formed once."""
 

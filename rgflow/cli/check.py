@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.algebra import Tensor
+from rgflow.algebra import LETTERS
 from rgflow.cli.screen import note, results
 from rgflow.cli.tables import number, show
-from rgflow.components import number_of_samples, picked, representatives, subscript
+from rgflow.components import families, number_of_samples, picked, representatives, subscript
+from rgflow.errors import InputError
 
 if TYPE_CHECKING:
     import xarray
 
-FAR = 3.0  # standard errors: among the few dozen comparisons of one table chance alone rarely goes further
+# How often a right theory is marked anywhere in a table, by chance.
+LEVEL = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,41 @@ class Comparison:
         """Sampled minus theory in standard errors."""
         return (self.sampled - self.theory) / self.standard_error
 
-    @property
-    def unexplained(self) -> bool:
-        """Further apart than chance and the theory's own estimate of what it leaves out allow together."""
-        return not abs(self.sampled - self.theory) <= FAR * self.standard_error + self.theory_error
+    def by_chance(self, limit: float) -> bool:
+        """No further apart than chance allows: ``limit`` standard errors."""
+        return abs(self.apart) <= limit
+
+    def explained(self, limit: float) -> bool:
+        """No further apart than chance and the theory's own estimate of what it leaves out allow together."""
+        return abs(self.sampled - self.theory) <= limit * self.standard_error + self.theory_error
+
+
+def chance(rows: int, batches: int) -> float:
+    """The distance, in standard errors, that any of ``rows`` passes by chance in a share LEVEL of tables at most.
+
+    A standard error that is itself measured, from the spread of ``batches`` estimates, makes the distance Student's t
+    with batches - 1 degrees of freedom; Bonferroni's share LEVEL / rows holds however the rows depend on each other.
+
+    >>> round(chance(1, 10**6), 3), round(chance(18, 50), 3)
+    (2.576, 3.694)
+    """
+    from scipy.special import stdtrit
+
+    return float(-stdtrit(batches - 1, LEVEL / (2 * rows)))
 
 
 def sampled_names(ds: xarray.Dataset) -> list[str]:
-    """The letters of a flow that can be sampled.
+    """The letters of a flow that can be sampled: those that have a name of their own.
 
     Raises InputError if none can.
     """
-    from rgflow.errors import InputError
-    from rgflow.sampling.plan import SAMPLE_ARGUMENTS
-
-    letters = list(dict.fromkeys(Tensor.named(str(name)).letter for name in ds["coefficient"].values))
-    left_out = [letter for letter in letters if letter not in SAMPLE_ARGUMENTS]
+    letters = list(families(ds))
+    left_out = [letter for letter in letters if letter not in LETTERS]
     if left_out:
         note(f"not sampled, for want of an estimator: {', '.join(left_out)}")
-    names = [letter for letter in letters if letter in SAMPLE_ARGUMENTS]
+    names = [letter for letter in letters if letter in LETTERS]
     if not names:
-        raise InputError(f"none of {', '.join(letters)} can be sampled; ask for some of {', '.join(SAMPLE_ARGUMENTS)}")
+        raise InputError(f"none of {', '.join(letters)} can be sampled; ask for some of {', '.join(LETTERS)}")
     return names
 
 
@@ -66,19 +83,16 @@ def comparisons(ds: xarray.Dataset, mc: xarray.Dataset) -> list[Comparison]:
     theory = total(ds)
     depth = ds.sizes["layer"]
     found = []
-    for name in (str(name) for name in mc.data_vars):
+    for name, (tensor,) in families(mc).items():
         if name not in theory:
             continue
-        for component in representatives(Tensor.named(name), number_of_samples(ds)):
+        sources = ((theory, name), (theory, f"{name}_error"), (mc, name), (mc, f"{name}_se"))
+        for component in representatives(tensor, number_of_samples(ds)):
             for layer in sorted({(depth + 1) // 2, depth}):
-                at = [float(picked(*source, component)[layer - 1]) for source in _four(theory, mc, name)]
-                if at[3] > 0:  # the first layer, and tensors that vanish identically, are exact in both
-                    found.append(Comparison(name, component, layer, *at))
+                row = Comparison(name, component, layer, *(float(picked(*s, component)[layer - 1]) for s in sources))
+                if row.standard_error > 0:  # layer 1, and tensors that vanish identically, are exact in both
+                    found.append(row)
     return found
-
-
-def _four(theory: xarray.Dataset, mc: xarray.Dataset, name: str) -> list[tuple[xarray.Dataset, str]]:
-    return [(theory, name), (theory, f"{name}_error"), (mc, name), (mc, f"{name}_se")]
 
 
 def print_check(ds: xarray.Dataset, mc: xarray.Dataset) -> None:
@@ -90,14 +104,15 @@ def print_check(ds: xarray.Dataset, mc: xarray.Dataset) -> None:
     if not rows:
         console.print("nothing fluctuates here: theory and sampled networks are both exact")
         return
+    limit = chance(len(rows), int(mc.attrs["batches"]))
     console.print()
-    show(console, check_table(rows))
-    for line, style in verdict(rows, int(ds.attrs["order"])):
+    show(console, check_table(rows, limit))
+    for line, style in verdict(rows, limit, int(ds.attrs["order"])):
         console.print(line, style=style)
 
 
-def check_table(rows: list[Comparison]) -> Any:
-    """Theory and its error, sampled and its standard error, and how far apart they are."""
+def check_table(rows: Sequence[Comparison], limit: float) -> Any:
+    """Theory and its error, sampled and its standard error, and how far apart: beyond chance *, beyond both **."""
     from rich import box
     from rich.table import Table
 
@@ -105,12 +120,13 @@ def check_table(rows: list[Comparison]) -> Any:
     table.add_column("tensor", no_wrap=True)
     for title in ("layer", "theory", "± left out", "sampled", "± s.e.", "s.e. apart"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     before = rows[0].name
     for row in rows:
         if row.name != before:
             table.add_section()
             before = row.name
-        style = "red" if row.unexplained else "yellow" if abs(row.apart) > FAR else ""
+        mark, style = ("", "") if row.by_chance(limit) else ("*", "yellow") if row.explained(limit) else ("**", "red")
         table.add_row(
             f"{row.name}{subscript(row.component)}",
             str(row.layer),
@@ -119,20 +135,23 @@ def check_table(rows: list[Comparison]) -> Any:
             number(row.sampled),
             f"{row.standard_error:.2g}",
             f"{row.apart:+.1f}",
+            mark,
             style=style,
         )
     return table
 
 
-def verdict(rows: list[Comparison], order: int) -> list[tuple[str, str]]:
+def verdict(rows: Sequence[Comparison], limit: float, order: int) -> list[tuple[str, str]]:
     """How many agree, and why the others may not."""
-    near = sum(abs(row.apart) <= FAR for row in rows)
-    unexplained = [row for row in rows if row.unexplained]
-    lines = [(f"{near} of {len(rows)} within {FAR:g} standard errors", "green" if near == len(rows) else "")]
-    explained = len(rows) - near - len(unexplained)
+    near = sum(row.by_chance(limit) for row in rows)
+    unexplained = sum(not row.explained(limit) for row in rows)
+    explained = len(rows) - near - unexplained
+    how_many = f"all {near}" if near == len(rows) else f"{near} of {len(rows)}"
+    allowed = f"what chance allows at {100 * LEVEL:g} % for the family: {limit:.2g} standard errors"
+    lines = [(f"{how_many} within {allowed}", "green" if near == len(rows) else "")]
     if explained:
-        text = f"{explained} further apart, but within what orders beyond 1/n^{order} are estimated to add"
+        text = f"* {explained} further apart, but within what orders beyond 1/n^{order} are estimated to add"
         lines.append((f"{text}; --order {order + 1} shows them" if order < 2 else text, "yellow"))
     if unexplained:
-        lines.append((f"{len(unexplained)} apart by more than chance and the estimated remainder explain", "red"))
+        lines.append((f"** {unexplained} apart by more than chance and the estimated remainder explain", "red"))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -131,7 +132,7 @@ def flow(
     names = _names(tensors)
     from rgflow.flow import flow as flowed
 
-    with working("deriving and flowing (compiling, where this program is new)"):
+    with working("deriving and flowing (compiling, where this program is new)"), _in_terms_of_options(names, order):
         ds = flowed(
             net,
             shown.inputs,
@@ -198,6 +199,19 @@ def _with_scales(names: list[str]) -> list[str]:
     return [name for name in scales if name not in names] + names
 
 
+@contextmanager
+def _in_terms_of_options(names: list[str], order: int) -> Iterator[None]:
+    """A tensor that a flow of many inputs is refused for may be one that nobody asked for: say where it comes from."""
+    try:
+        yield
+    except InputError as error:
+        told = re.match(r"\d+ different inputs: ([^\s,]+)", str(error))
+        if told is None:
+            raise
+        whence = "" if told[1] in names else f"; {told[1]} is needed by --tensors {','.join(names)} --order {order}"
+        raise InputError(f"{error} (--tensors K,Theta --order 0){whence}") from None
+
+
 def _writable(path: Path | None, endings: tuple[str, ...], option: str) -> None:
     """Refuse a name before the work, not after it."""
     if path is None:
@@ -219,9 +233,12 @@ def _sample(
 ) -> xarray.Dataset:
     from rgflow.cli.check import sampled_names
     from rgflow.cli.screen import note, results
+    from rgflow.flow import total
     from rgflow.sampling import sample
 
     names = sampled_names(ds)
+    if not quiet:
+        total(ds)  # the table compares totals: what has none is refused before the work
     note(f"sampling {networks} networks: {', '.join(names)} (seed {seed})")
     with _one_thread_each():
         return sample(

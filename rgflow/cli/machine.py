@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from rgflow.components import families
+
 if TYPE_CHECKING:
     import xarray
 
@@ -23,16 +25,23 @@ def as_json(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
         "numerical_error": _by_name(ds, "coefficient", "numerical_error"),
     }
     if "expansion_ratio" in ds:
+        found["expansion_ratio"] = _by_name(ds, "letter", "expansion_ratio")
+        found["trusted_layers"] = _by_name(ds, "letter", "trusted_layers")
+    if "expansion_ratio" in ds and _whole(ds):
         from rgflow.flow import total
 
         summed = total(ds)
-        found["expansion_ratio"] = _by_name(ds, "letter", "expansion_ratio")
-        found["trusted_layers"] = _by_name(ds, "letter", "trusted_layers")
         found["totals"] = {str(name): _plain(array.values.tolist()) for name, array in summed.data_vars.items()}
     if mc is not None:
         sampled = {str(name): _plain(array.values.tolist()) for name, array in mc.data_vars.items()}
         found["sampled"] = {"networks": int(mc.attrs["networks"]), "seed": str(mc.attrs["seed"]), **sampled}
     return json.dumps(found, allow_nan=False)
+
+
+def _whole(ds: xarray.Dataset) -> bool:
+    """Whether every letter is known from its leading order up: a correction asked for alone has no total."""
+    orders = ([tensor.order for tensor in family] for family in families(ds).values())
+    return all(known == list(range(len(known))) for known in orders)
 
 
 def _by_name(ds: xarray.Dataset, dim: str, variable: str) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rgflow.algebra import Tensor
 from rgflow.cli.screen import results
-from rgflow.components import number_of_samples, picked, representatives, scale, scale_text, subscript
+from rgflow.components import Component, distinct, families, has_unit, picked, subscript, unit, unit_text
+from rgflow.network import HYPERPARAMETERS
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +47,7 @@ def describe(net: MLP) -> list[str]:
     plural = "s" * (len(hidden) != 1)
     middle = f"{len(hidden)} hidden layer{plural} of {hidden[0]} neurons" if hidden else "no hidden layer"
     values = []
-    for name in ("C_W", "C_b", "lambda_b", "lambda_W"):
+    for name in HYPERPARAMETERS:
         several = net.hyperparameter(name)
         values.append(f"{name} = {several[0]:g}" if len(set(several)) == 1 else f"{name} by layer")
     return [
@@ -75,7 +76,7 @@ def flow_table(ds: xarray.Dataset, console: Console) -> Any:
     from rich import box
     from rich.table import Table
 
-    sections = [_section(ds, tensors) for tensors in _families(str(name) for name in ds["coefficient"].values).values()]
+    sections = [_section(ds, family) for family in families(ds).values()]
     label = max(LABEL, 1 + max(len(row.label) for rows in sections for row in rows))
     layers = chosen_layers(ds.sizes["layer"], (console.width - label) // COLUMN)
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
@@ -98,44 +99,29 @@ class Row:
     style: str
 
 
-def _section(ds: xarray.Dataset, tensors: list[Tensor]) -> list[Row]:
-    """The rows of one letter; components equal in everything shown (inputs of the same norm, say) share theirs."""
-    blocks: dict[tuple[tuple[str, ...], ...], tuple[str, list[Row]]] = {}
-    for component in representatives(tensors[0], number_of_samples(ds)):
-        rows = list(_rows(ds, tensors, component))
-        key = tuple(row.values for row in rows)
-        name, first = blocks.get(key, ("", rows))
-        blocks[key] = (f"{name}={subscript(component)}" if name else rows[0].label, first)
-    found = [row for name, rows in blocks.values() for row in [replace(rows[0], label=name), *rows[1:]]]
-    letter = tensors[0].letter
+def _section(ds: xarray.Dataset, family: list[Tensor]) -> list[Row]:
+    """The rows of one letter; components that look alike (inputs of the same norm, say) share theirs."""
+    found = [row for components in distinct(ds, family) for row in _rows(ds, family, components)]
+    letter = family[0].letter
     if "expansion_ratio" in ds and letter in ds["letter"].values:
         ratios = ds["expansion_ratio"].sel(letter=letter).values
         found.append(Row("  next order / last", tuple(f"{ratio:.2g}" for ratio in ratios), "cyan"))
     return found
 
 
-def _rows(ds: xarray.Dataset, tensors: list[Tensor], component: tuple[int, ...]) -> Iterator[Row]:
-    lead = tensors[0]
-    name = f"{lead.name}{subscript(component)}"
+def _rows(ds: xarray.Dataset, family: list[Tensor], components: Sequence[Component]) -> Iterator[Row]:
+    lead, component = family[0], components[0]
+    name = lead.name + "=".join(map(subscript, components))
+    if has_unit(ds, lead):
+        name += f" / {unit_text(lead)}"
     first = picked(ds, lead.name, component)
     n = ds["fan_in"].values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if lead.level == 1 or lead.order:
-            yield Row(name, tuple(map(number, first)), "")
-        else:
-            yield Row(f"{name} / {scale_text(lead)}", tuple(map(number, first / scale(ds, lead, component))), "")
-        for tensor in tensors[1:]:
+        yield Row(name, tuple(map(number, first / unit(ds, lead, component))), "")
+        for tensor in family[1:]:
             power = tensor.order - lead.order
             relative = picked(ds, tensor.name, component) / (first * n**power)
             yield Row(f"  + {tensor.name} / n{f'^{power}' * (power > 1)}", tuple(map(percent, relative)), "dim")
-
-
-def _families(names: Iterable[str]) -> dict[str, list[Tensor]]:
-    found: dict[str, list[Tensor]] = {}
-    for name in names:
-        tensor = Tensor.named(name)
-        found.setdefault(tensor.letter, []).append(tensor)
-    return {letter: sorted(tensors, key=lambda t: t.order) for letter, tensors in found.items()}
 
 
 def number(x: float) -> str:

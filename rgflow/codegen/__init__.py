@@ -1,6 +1,6 @@
 """From a System to a kernel: rows, Numba source, store of compiled modules. It emits programs and knows no networks."""
 
-from rgflow.codegen.kernel import Kernel, compiled_kernel, kernel
+from rgflow.codegen.kernel import Kernel, kernel
 from rgflow.codegen.table import Table, lower
 
-__all__ = ["Kernel", "Table", "compiled_kernel", "kernel", "lower"]
+__all__ = ["Kernel", "Table", "kernel", "lower"]

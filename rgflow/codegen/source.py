@@ -7,7 +7,7 @@ from typing import Any
 
 from rgflow.activations import Activation
 from rgflow.algebra.text import signed
-from rgflow.brackets.emit import derivative_order, growth_rate, single_input_source
+from rgflow.brackets import derivative_order, growth_rate, single_input_source
 from rgflow.codegen import generic
 from rgflow.codegen.table import Table
 

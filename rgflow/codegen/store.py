@@ -4,7 +4,7 @@ Numba caches compiled code beside a real module file. A file is written once, at
 so that processes that start together agree; what stands there is compared with the text before it is imported, so
 that a truncated or foreign file is rebuilt and never run. Where the directory cannot be written, or is not the
 user's own, a private temporary one takes its place for the life of the process. Compiled code is checked likewise,
-against a manifest of checksums.
+against a manifest of checksums. The directory holds nothing but such files and may be emptied at any time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
 PREFIX = "rgflow_kernel_"
+_IMPORTING = threading.Lock()  # a thread must not see a module that another is still executing
 TIME_STAMP = 1_000_000_000  # fixed: Numba takes a new time stamp for an edited file
 
 
 def module(source: str) -> ModuleType:
     """Import a generated module, writing it first where needed."""
+    with _IMPORTING:
+        return _module(source)
+
+
+def _module(source: str) -> ModuleType:
     name = PREFIX + hashlib.sha256(source.encode()).hexdigest()[:24]
     if name in sys.modules:
         return sys.modules[name]

@@ -11,6 +11,9 @@ import numpy as np
 
 from rgflow.algebra import Bracket, System, Tensor, Term
 from rgflow.algebra.terms import SYMBOLS
+from rgflow.errors import OrderError
+
+ROOM = 64  # indices of one term: the scratch arrays of the generic kernel
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,18 @@ class Table:
 
 def lower(system: System) -> Table:
     """The table of a System."""
+    check_size(system)
     shapes = sorted({_shape(b) for rec in system for term in rec.terms for b in term.brackets})
     return Table(system, system.tensors, tuple(shapes))
+
+
+def check_size(system: System) -> None:
+    """Raise OrderError where a term has more indices than the kernel has room for."""
+    for recursion in system:
+        for term in recursion.terms:
+            indices = [index for value in term.tensors for index in value.indices]
+            if 2 * recursion.tensor.level > ROOM or sum(index < 0 for index in indices) > ROOM:
+                raise OrderError(f"{recursion.name} has terms with more than {ROOM} indices; ask a lower order")
 
 
 def _shape(bracket: Bracket) -> Bracket:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 from math import factorial
 from typing import NamedTuple
@@ -70,10 +71,7 @@ def step(tensor: Tensor, samples: str, law: Law) -> tuple[Term, ...]:
         for weight, brackets, vertex_of in _cumulants(blocks):
             choices = [_multiply([integrands[i] for i in bracket]) for bracket in brackets]
             for monomials in product(*choices):
-                if any(len(m.jets) > 0 for m in monomials):
-                    _with_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
-                else:
-                    _without_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
+                _place_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
     terms = (Term(coefficient, *key) for key, coefficient in collected.items() if coefficient)  # type: ignore[arg-type]
     return tuple(sorted(terms, key=term_order))
 
@@ -144,7 +142,7 @@ def _dispositions(jets: tuple[Jet, ...]) -> Iterator[Legs]:
             yield legs._replace(double=((first, other), *legs.double))
 
 
-def _with_jets(
+def _place_jets(
     collected: dict[Key, Fraction],
     monomials: tuple[Monomial, ...],
     weight: Fraction,
@@ -173,19 +171,6 @@ def _with_jets(
         thetas = tuple(pair for legs in chosen for pair in legs.thetas)
         for graph in hypergraphs(vertex_of, vertices, tuple(clusters), cost):
             _collect(collected, monomials, weight * graph.weight, thetas, graph.edges, groups, taken, cost, one)
-
-
-def _without_jets(
-    collected: dict[Key, Fraction],
-    monomials: tuple[Monomial, ...],
-    weight: Fraction,
-    vertex_of: tuple[int, ...],
-    vertices: int,
-    cost: int,
-    one: bool,
-) -> None:
-    for graph in hypergraphs(vertex_of, vertices, (), cost):
-        _collect(collected, monomials, weight * graph.weight, (), graph.edges, [], [], cost, one)
 
 
 def _share_edges(legs: list[Edges]) -> list[list[int]]:
@@ -252,12 +237,7 @@ def _collect(
     collected[key] += weight * number
 
 
-_TENSORS: dict[tuple[Structure, int], Tensor] = {}
-
-
+@lru_cache(maxsize=4096)
 def _tensor(structure: Structure, order: int) -> Tensor:
-    """The tensor of a canonical structure, made once (hashing is most of the work of collecting)."""
-    key = (structure, order)
-    if key not in _TENSORS:
-        _TENSORS[key] = Tensor(structure, order)
-    return _TENSORS[key]
+    """The tensor of a canonical structure, made once (checking and hashing it is most of the work of collecting)."""
+    return Tensor(structure, order)

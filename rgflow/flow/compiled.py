@@ -46,6 +46,6 @@ def compiled(
     system = closure(names, samples=samples)
     chosen = activation(sigma)
     check_kinks(system, chosen, kinks, samples == "one")
-    from rgflow.codegen import compiled_kernel
+    from rgflow.codegen import kernel
 
-    return compiled_kernel(system, chosen, jit)
+    return kernel(system, chosen, jit)

@@ -41,7 +41,8 @@ def flow(
     first_kernel : float or array (N, N)
         Instead of inputs: the kernel K of layer 1, which implies x.x'/n_0 = (first_kernel - C_b) / C_W.
     tensors : names
-        Each comes with every correction X_q with k - 1 + q <= order; a name with a suffix ("K_1") is that one alone.
+        Each comes with every correction X_q with k - 1 + q <= order; a name with a suffix ("K_1") is that one alone,
+        and so is a Tensor object.
     order : int
         Total order in 1/n: 0 gives K and Theta, 1 adds K_1, Theta_1 and the four-point letters, 2 the next.
     kinks : "error" or "almost_everywhere"
@@ -73,5 +74,5 @@ def flow(
     check_kinks(system, net.activation, kinks, samples == "one")
     from rgflow.flow.run import run  # loads Numba
 
-    history = run(net, system, begin, "almost_everywhere" if net.activation.kinks else "error")
+    history = run(net, system, begin)
     return coefficients(net, history.values, history.errors, wanted, begin, order, kinks)

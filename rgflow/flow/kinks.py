@@ -28,5 +28,5 @@ def check_kinks(system: System, activation: Activation, kinks: str, one_input: b
         raise KinkError(
             f"{recursion.name} holds sigma^({highest}) of {activation.name}, which has a kink at "
             f"{', '.join(map(str, activation.kinks))}: products of such distributions have no value. "
-            "Pass kinks='almost_everywhere' to drop them, as automatic differentiation and sampling do"
+            "Pass kinks='almost_everywhere' to take the derivatives of the branches, as automatic differentiation does"
         )

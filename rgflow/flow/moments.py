@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from rgflow.activations import Activation
 from rgflow.algebra import Bracket
 from rgflow.algebra.partitions import set_partitions
 from rgflow.brackets import gaussian_moments
+from rgflow.errors import OrderError
 
-Kinks = Literal["error", "almost_everywhere"]
+MOST_VALUES = 2**26  # 512 MiB
 Moment = tuple[tuple[tuple[int, ...], int], ...]
 
 
@@ -44,12 +45,12 @@ class Plan:
     size: int
     groups: tuple[tuple[Any, tuple[Moment, ...], Any, Any, Any], ...]
 
-    def evaluate(self, activation: Activation, kernel: Any, kinks: Kinks) -> tuple[Any, Any]:
-        """Values and errors of all brackets at the kernel (N, N)."""
+    def evaluate(self, activation: Activation, kernel: Any) -> tuple[Any, Any]:
+        """Values and errors of all brackets at the kernel (N, N); written derivatives at a kink are the branches'."""
         values, errors = np.zeros(self.size), np.zeros(self.size)
         for subsets, moments, places, rows, columns in self.groups:
             kernels = kernel[subsets[:, :, None], subsets[:, None, :]]
-            found, uncertain = gaussian_moments(activation, kernels, list(moments), kinks=kinks)
+            found, uncertain = gaussian_moments(activation, kernels, list(moments), kinks="almost_everywhere")
             values[places] = found[rows, columns]
             errors[places] = uncertain[rows, columns]
         return values, errors
@@ -58,6 +59,12 @@ class Plan:
 @lru_cache(maxsize=32)
 def plan(shapes: tuple[Bracket, ...], samples: int) -> Plan:
     """Plan the moments of bracket shapes at N inputs."""
+    size = sum(samples ** len(s.factors) * (s.pending + 1) ** len(s.factors) for s in shapes)
+    if size > MOST_VALUES:
+        raise OrderError(
+            f"the brackets of this flow with {samples} different inputs would fill {size * 8 / 2**30:.1f} GiB; "
+            "ask a lower order, fewer tensors or fewer inputs"
+        )
     offsets = [0]
     numbers: dict[int, dict[Moment, int]] = defaultdict(dict)
     targets: dict[int, list[tuple[Any, Any, int]]] = defaultdict(list)

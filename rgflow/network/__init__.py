@@ -1,5 +1,5 @@
-"""What a network is: widths, activation, hyperparameters; validated descriptions without physics."""
+"""What a network is: widths, activation, hyperparameters, and what it is shown; validated, without physics."""
 
-from rgflow.network.mlp import MLP, Dense
+from rgflow.network.mlp import HYPERPARAMETERS, MLP, Dense
 
-__all__ = ["MLP", "Dense"]
+__all__ = ["HYPERPARAMETERS", "MLP", "Dense"]

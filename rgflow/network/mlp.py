@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from rgflow.activations import Activation, activation
-from rgflow.errors import InputError
+from rgflow.activations import Activation
+from rgflow.activations import activation as find_activation
+from rgflow.checks import whole
+from rgflow.errors import InputError, UnknownName
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,11 @@ class Dense:
     lambda_W: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("C_b", "C_W", "lambda_b", "lambda_W"):
+        for name in HYPERPARAMETERS:
             object.__setattr__(self, name, _not_negative(name, getattr(self, name)))
+
+
+HYPERPARAMETERS = tuple(field.name for field in fields(Dense))
 
 
 @dataclass(frozen=True, init=False)
@@ -64,19 +69,17 @@ class MLP:
         self,
         widths: Iterable[int],
         activation: Any,
-        C_b: float | Sequence[float] = 0.0,
-        C_W: float | Sequence[float] = 1.0,
-        lambda_b: float | Sequence[float] = 1.0,
-        lambda_W: float | Sequence[float] = 1.0,
+        C_b: float | Sequence[float] = Dense.C_b,
+        C_W: float | Sequence[float] = Dense.C_W,
+        lambda_b: float | Sequence[float] = Dense.lambda_b,
+        lambda_W: float | Sequence[float] = Dense.lambda_W,
     ):
         sizes = _widths(widths)
         depth = len(sizes) - 1
-        columns = [
-            _per_layer(name, value, depth)
-            for name, value in (("C_b", C_b), ("C_W", C_W), ("lambda_b", lambda_b), ("lambda_W", lambda_W))
-        ]
+        given = (C_b, C_W, lambda_b, lambda_W)
+        columns = [_per_layer(name, value, depth) for name, value in zip(HYPERPARAMETERS, given, strict=True)]
         object.__setattr__(self, "widths", sizes)
-        object.__setattr__(self, "activation", _activation(activation))
+        object.__setattr__(self, "activation", find_activation(activation))
         object.__setattr__(self, "layers", tuple(Dense(*row) for row in zip(*columns, strict=True)))
 
     @classmethod
@@ -94,9 +97,8 @@ class MLP:
         >>> MLP.uniform(n_in=64, width=128, depth=3, n_out=10, activation="gelu").widths
         (64, 128, 128, 10)
         """
-        if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
-            raise InputError(f"depth is {depth!r}; it counts weight layers and must be an integer of at least 1")
-        return cls([n_in, *[width] * (depth - 1), width if n_out is None else n_out], activation, **hyperparameters)
+        hidden = whole("depth", depth, 1) - 1
+        return cls([n_in, *[width] * hidden, width if n_out is None else n_out], activation, **hyperparameters)
 
     @property
     def depth(self) -> int:
@@ -109,7 +111,9 @@ class MLP:
         return self.widths[:-1]
 
     def hyperparameter(self, name: str) -> tuple[float, ...]:
-        """C_b, C_W, lambda_b or lambda_W of every layer."""
+        """C_b, C_W, lambda_b or lambda_W of every layer; UnknownName for any other name."""
+        if name not in HYPERPARAMETERS:
+            raise UnknownName("hyperparameter", name, HYPERPARAMETERS)
         return tuple(getattr(layer, name) for layer in self.layers)
 
     def to_json(self) -> str:
@@ -117,8 +121,7 @@ class MLP:
         return json.dumps({"kind": "MLP", **self._description()})
 
     def _description(self) -> dict[str, Any]:
-        names = ("C_b", "C_W", "lambda_b", "lambda_W")
-        values = {name: list(self.hyperparameter(name)) for name in names}
+        values = {name: list(self.hyperparameter(name)) for name in HYPERPARAMETERS}
         return {"widths": list(self.widths), "activation": self.activation.formula_text, **values}
 
     @classmethod
@@ -131,28 +134,24 @@ class MLP:
         """
         try:
             found = json.loads(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             raise InputError(f"{text!r} is not the JSON description of a network") from None
         if not isinstance(found, dict) or found.pop("kind", None) != "MLP":
             raise InputError(f"{text!r} does not describe an MLP")
-        expected = {"widths", "activation", "C_b", "C_W", "lambda_b", "lambda_W"}
+        expected = {"widths", "activation", *HYPERPARAMETERS}
         if set(found) != expected or not isinstance(found["activation"], str):
             raise InputError(f"the description of an MLP holds {sorted(expected)}; this one has {sorted(found)}")
         return cls(found.pop("widths"), found.pop("activation"), **found)
 
     def __repr__(self) -> str:
         parts = [f"{list(self.widths)}", repr(self.activation.formula_text)]
-        for name, default in (("C_b", 0.0), ("C_W", 1.0), ("lambda_b", 1.0), ("lambda_W", 1.0)):
+        for name in HYPERPARAMETERS:
             values = self.hyperparameter(name)
             if len(set(values)) > 1:
                 parts.append(f"{name}={list(values)}")
-            elif values[0] != default:
+            elif values[0] != getattr(Dense, name):
                 parts.append(f"{name}={values[0]!r}")
         return f"MLP({', '.join(parts)})"
-
-
-def _activation(value: Any) -> Activation:
-    return activation(value)
 
 
 def _widths(widths: Iterable[int]) -> tuple[int, ...]:
@@ -162,10 +161,7 @@ def _widths(widths: Iterable[int]) -> tuple[int, ...]:
         raise InputError(f"widths is {widths!r}; give n_0, n_1, ..., n_L as a sequence of integers") from None
     if len(sizes) < 2:
         raise InputError(f"widths is {sizes!r}; a network needs at least n_0 and n_1 (depth 1)")
-    for n in sizes:
-        if not hasattr(n, "__index__") or isinstance(n, bool) or int(n) < 1:
-            raise InputError(f"widths holds {n!r}; every width is an integer of at least 1")
-    return tuple(int(n) for n in sizes)
+    return tuple(whole(f"widths[{i}]", n, 1) for i, n in enumerate(sizes))
 
 
 def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[float, ...]:
@@ -182,8 +178,10 @@ def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[f
 
 def _not_negative(name: str, value: Any) -> float:
     try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} is {value!r}; it must be a number") from None
     if not math.isfinite(number) or number < 0:
         raise InputError(f"{name} is {number!r}; it must be finite and not negative")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgflow.checks import whole
 from rgflow.errors import InputError
 
 Array = NDArray[np.float64]
@@ -61,9 +62,10 @@ def seed_sequence(seed: Any) -> np.random.SeedSequence:
         return seed
     if isinstance(seed, np.random.Generator):
         return np.random.SeedSequence([int(word) for word in seed.integers(0, 2**32, size=4, dtype=np.uint64)])
-    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0:
-        return np.random.SeedSequence(int(seed))
-    raise InputError(f"seed is {seed!r}; give a non-negative integer, a numpy SeedSequence or a numpy Generator")
+    try:
+        return np.random.SeedSequence(whole("seed", seed, 0))
+    except InputError as error:
+        raise InputError(f"{error}, a numpy SeedSequence or a numpy Generator") from None
 
 
 def seed_text(sequence: np.random.SeedSequence) -> str:

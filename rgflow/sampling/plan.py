@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from rgflow.checks import kinks_rule
 from rgflow.errors import InputError, KinkError, UnknownName
 from rgflow.network import MLP
 from rgflow.sampling.estimators import LETTERS
@@ -23,6 +24,8 @@ _OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
 _POOL = 2
 # A chunk that stays in the processor's cache is faster than a large one.
 _CACHE = 2**21
+# Integers up to here are floats: weights and progress stay exact.
+_MOST = 2**53
 
 
 def validated_names(tensors: Iterable[str] | str) -> tuple[str, ...]:
@@ -33,13 +36,15 @@ def validated_names(tensors: Iterable[str] | str) -> tuple[str, ...]:
     UnknownName
         With the nearest known names.
     InputError
-        For an empty list, and for coefficients such as ``K_1``.
+        For what is not a name or a list of names, an empty list, and coefficients such as ``K_1``.
     """
-    names = tuple(dict.fromkeys([tensors] if isinstance(tensors, str) else tensors))
+    if not isinstance(tensors, Iterable):
+        raise InputError(f"tensors is {tensors!r}; give a name or a list of names")
+    names = [tensors] if isinstance(tensors, str) else list(tensors)
     if not names:
         raise InputError(f"tensors is empty; ask for some of {', '.join(SAMPLE_ARGUMENTS)}")
     for name in names:
-        if name in SAMPLE_ARGUMENTS:
+        if isinstance(name, str) and name in SAMPLE_ARGUMENTS:
             continue
         suffixed = re.fullmatch(r"(\w+)_\d+", name) if isinstance(name, str) else None
         if suffixed and suffixed[1] in SAMPLE_ARGUMENTS:
@@ -48,12 +53,12 @@ def validated_names(tensors: Iterable[str] | str) -> tuple[str, ...]:
                 f"all orders at once; ask for {suffixed[1]!r} and compare it with the total of its coefficients"
             )
         raise UnknownName("sampled tensor", name, SAMPLE_ARGUMENTS)
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A validated request for networks."""
+    """A validated request for networks; ``inputs`` counts those that differ."""
 
     net: MLP
     inputs: int
@@ -119,10 +124,8 @@ class Plan:
             For a kinked sigma and P..U, and for a discontinuous one and anything that holds sigma'. P and Q of one
             input with sigma = 0 at its kinks are measured: there sigma'' stands beside a sigma that vanishes with it.
         """
-        if kinks not in ("error", "almost_everywhere"):
-            raise InputError(f"kinks is {kinks!r}; it is 'error' or 'almost_everywhere'")
         sigma = self.net.activation
-        if kinks == "almost_everywhere" or not sigma.kinks:
+        if kinks_rule(kinks) == "almost_everywhere" or not sigma.kinks:
             return
         allowed = set(_OF_NEURONS)
         if sigma.continuous:
@@ -160,14 +163,16 @@ class Plan:
             most = max(most, floats)
         return 8 * (most + 4 * self.inputs**4)
 
-    def batches(self, networks: int) -> list[int]:
+    def batches(self, networks: int) -> Sequence[int]:
         """Sizes of the batches.
 
         Raises
         ------
         InputError
-            For fewer than 100 networks (two for each of 50 batches), or 150 with V6 (three).
+            For fewer than 100 networks (two for each of 50 batches), or 150 with V6 (three), and for more than 2^53.
         """
+        if networks > _MOST:
+            raise InputError(f"networks is {networks}; beyond {_MOST} (2^53) their number itself is rounded")
         least = MINIMUM_BATCHES * (3 if "V6" in self.names else 2)
         if networks < least:
             raise InputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import permutations
 from threading import Event
 
@@ -29,8 +30,11 @@ def all_batches(
     chunk: int,
     threads: int,
     advance: Callable[[int], None],
-) -> list[Record]:
-    """Unbiased estimates of every tensor asked for from each batch, in order; ``advance`` hears of every chunk."""
+) -> Generator[Record, None, None]:
+    """Unbiased estimates of every tensor asked for from each batch, in order; ``advance`` hears of every chunk.
+
+    Few batches are in work or waiting at a time, however many there are.
+    """
     stopped = Event()
 
     def run(batch: int) -> Record:
@@ -50,12 +54,20 @@ def all_batches(
             return _batch_estimates(plan, record)
 
     if threads == 1:
-        return [run(batch) for batch in range(len(sizes))]
+        yield from map(run, range(len(sizes)))
+        return
     with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Record]] = deque()
         try:
-            return list(pool.map(run, range(len(sizes))))
+            for batch in range(len(sizes)):
+                # One more than there are threads, so that none is idle while the first is handed on.
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(run, batch))
+            while waiting:
+                yield waiting.popleft().result()
         except BaseException:
-            # An interrupt must not wait for all the batches still in the queue.
+            # An interrupt, or a reader that has had enough, must not wait for the batches still in the queue.
             stopped.set()
             pool.shutdown(cancel_futures=True)
             raise

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rgflow.checks import whole
 from rgflow.errors import AccuracyError, InputError
 from rgflow.network import MLP
+from rgflow.network.describe import described
+from rgflow.network.inputs import Given, given
 from rgflow.sampling import draw, statistics
 from rgflow.sampling.draw import Array
 from rgflow.sampling.estimators import pair_index
 from rgflow.sampling.first import FirstLayer, first_layer
 from rgflow.sampling.plan import SAMPLE_ARGUMENTS, Plan, validated_names
-from rgflow.sampling.run import Record, all_batches
+from rgflow.sampling.run import all_batches
 
 if TYPE_CHECKING:
     import xarray
+
+CONVENTIONS = (
+    "PDLT (arXiv:2106.10165); a tensor of level k is fan_in^(k-1) times the cumulant, all orders in 1/n included; "
+    "NAME_se is one standard error of NAME"
+)
 
 
 def sample(
@@ -48,12 +56,13 @@ def sample(
     ----------
     net : MLP
     inputs : array (N, n_0) or (n_0,)
-        Layer 1 depends on them through x.x'/n_0 only. Give these or ``first_kernel``.
+        Layer 1 depends on them through x.x'/n_0 only; equal inputs are one. Give these or ``first_kernel``.
     first_kernel : number or array (N, N)
         K of layer 1; it implies x.x'/n_0 = (first_kernel - C_b)/C_W.
     tensors : names
     networks : int
-        At least 100 (150 for V6): standard errors come from the spread of at least 50 batches.
+        At least 100 (150 for V6): standard errors come from the spread of at least 50 batches. Memory does not grow
+        with their number.
     seed : int, SeedSequence, Generator or None
         The same seed gives the same numbers whatever ``memory`` and ``threads`` are. A Generator advances.
     kinks : "error" or "almost_everywhere"
@@ -70,8 +79,8 @@ def sample(
     xarray.Dataset
         Variables NAME and NAME_se with dims ``layer`` (1..L) and ``sample0``, ``sample1``, ... in the order of PDLT's
         sample arguments (absent for one input); coordinates fan_in = n_{l-1}, C_b, C_W, lambda_b, lambda_W; attrs kind
-        "totals", networks, batches, seed as text, conventions. Layer 1 is exact, with standard error 0. Unbiased: no
-        truncation.
+        "totals", networks, batches, seed as text, kinks, conventions, the network as JSON. Layer 1 is exact, with
+        standard error 0. Unbiased: no truncation.
 
     Raises
     ------
@@ -93,30 +102,40 @@ def sample(
     """
     if not isinstance(net, MLP):
         raise InputError(f"net is {net!r}; give an MLP")
-    first = first_layer(net, inputs, first_kernel)
-    plan = Plan(net, len(first.kernel), validated_names(tensors))
+    shown = given(net, inputs, first_kernel)
+    first = first_layer(net, shown)
+    plan = Plan(net, len(shown.overlap), validated_names(tensors))
     plan.check_kinks(kinks)
-    sizes = plan.batches(_whole("networks", networks))
-    memory, threads = _whole("memory", memory), min(_whole("threads", threads), len(sizes))
-    chunk = plan.chunk(memory, threads, max(sizes))
+    networks = whole("networks", networks, 1)
+    sizes = plan.batches(networks)
+    memory, threads = whole("memory", memory, 1), min(whole("threads", threads, 1), len(sizes))
+    chunk = plan.chunk(memory, threads, sizes[0])
     sequence = draw.seed_sequence(seed)
-    with _progress_bar(progress, sum(sizes)) as advance:
-        estimates = all_batches(plan, first, sequence, sizes, chunk, threads, advance) if net.depth > 1 else []
-    results = {name: _with_first_layer(name, plan, first, estimates, sizes) for name in plan.names}
-    return _dataset(plan, results, sum(sizes), len(sizes), draw.seed_text(sequence))
+    combined = {name: statistics.Combination(networks) for name in plan.names}
+    if net.depth > 1:
+        with (
+            _progress_bar(progress, networks) as advance,
+            closing(all_batches(plan, first, sequence, sizes, chunk, threads, advance)) as estimates,
+        ):
+            for size, estimate in zip(sizes, estimates, strict=True):
+                for name in plan.names:
+                    combined[name].add(estimate[name], size)
+    results = {name: _with_first_layer(name, plan, first, combined[name]) for name in plan.names}
+    about = {"networks": networks, "batches": len(sizes), "seed": draw.seed_text(sequence)}
+    return _dataset(plan, shown, results, kinks, about)
 
 
 def _with_first_layer(
-    name: str, plan: Plan, first: FirstLayer, estimates: list[Record], sizes: list[int]
+    name: str, plan: Plan, first: FirstLayer, combined: statistics.Combination
 ) -> tuple[Array, Array]:
-    """Value and standard error at layers 1..L, (L, N, ..., N): layer 1 is exact."""
+    """Value and standard error at layers 1..L, (L, M, ..., M) for M different inputs: layer 1 is exact."""
     arguments = SAMPLE_ARGUMENTS[name]
     shape = (plan.net.depth, *[plan.inputs] * arguments)
     value, error = np.zeros(shape), np.zeros(shape)
     if name in ("K", "Theta"):
         value[0] = first.kernel if name == "K" else first.tangent
-    if estimates:
-        for full, short in zip((value, error), statistics.combine([e[name] for e in estimates], sizes), strict=True):
+    if plan.net.depth > 1:
+        for full, short in zip((value, error), combined.result(), strict=True):
             full[1:] = short if short.shape == full[1:].shape else _spell_out(short, plan.inputs, arguments // 2)
         if not np.all(np.isfinite(value)):
             layer = 1 + int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
@@ -135,37 +154,17 @@ def _spell_out(values: Array, inputs: int, pairs: int) -> Array:
 
 
 def _dataset(
-    plan: Plan, results: dict[str, tuple[Array, Array]], networks: int, batches: int, seed: str
+    plan: Plan, shown: Given, results: dict[str, tuple[Array, Array]], kinks: str, about: dict[str, Any]
 ) -> xarray.Dataset:
     import xarray
 
-    net = plan.net
     variables: dict[str, Any] = {}
-    for name, (value, error) in results.items():
-        dims = ["layer", *(f"sample{k}" for k in range(SAMPLE_ARGUMENTS[name]))]
-        if plan.inputs == 1:
-            value, error, dims = value.reshape(net.depth), error.reshape(net.depth), dims[:1]
-        variables[name] = (dims, value)
-        variables[f"{name}_se"] = (dims, error)
-    coordinates: dict[str, Any] = {"layer": np.arange(1, net.depth + 1), "fan_in": ("layer", np.asarray(net.fan_in))}
-    for name in ("C_b", "C_W", "lambda_b", "lambda_W"):
-        coordinates[name] = ("layer", np.asarray(net.hyperparameter(name)))
-    attrs = {
-        "kind": "totals",
-        "networks": networks,
-        "batches": batches,
-        "seed": seed,
-        "activation": net.activation.formula_text,
-        "conventions": "PDLT; a tensor of level k is fan_in^(k-1) times the cumulant, all orders in 1/n included; "
-        "NAME_se is one standard error of NAME",
-    }
-    return xarray.Dataset(variables, coords=coordinates, attrs=attrs)
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
-    return int(value)
+    for name, pair in results.items():
+        for variable, array in zip((name, f"{name}_se"), pair, strict=True):
+            full = shown.expand(array, SAMPLE_ARGUMENTS[name])
+            variables[variable] = (("layer", *(f"sample{k}" for k in range(full.ndim - 1))), full)
+    coordinates, attributes = described(plan.net, "totals", kinks, CONVENTIONS)
+    return xarray.Dataset(variables, coords=coordinates, attrs={**attributes, **about})
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 
 from rgflow.sampling.draw import Array
@@ -13,8 +16,31 @@ MAXIMUM_BATCHES = 500
 _PREFERRED_SIZE = 50
 
 
-def batch_sizes(networks: int, bytes_per_network: int = 0, largest: int = 2**25) -> list[int]:
-    """Sizes of the batches, equal up to one network; their number depends on the problem, never on the machine.
+class BatchSizes(Sequence[int]):
+    """``networks`` cut into ``number`` batches, equal up to one network: a list that takes no memory."""
+
+    def __init__(self, networks: int, number: int):
+        self.networks = networks
+        self._number = number
+        self._size, self._larger = divmod(networks, number)
+
+    def __len__(self) -> int:
+        return self._number
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        if isinstance(at, slice):
+            return [self[batch] for batch in range(*at.indices(self._number))]
+        return self._size + (range(self._number)[at] < self._larger)
+
+
+def batch_sizes(networks: int, bytes_per_network: int = 0, largest: int = 2**25) -> BatchSizes:
+    """Sizes of the batches, the largest first; their number depends on the problem, never on the machine.
 
     At least 50 batches, at most 500 unless the record of a batch would pass ``largest`` bytes.
 
@@ -24,8 +50,7 @@ def batch_sizes(networks: int, bytes_per_network: int = 0, largest: int = 2**25)
     number = min(max(MINIMUM_BATCHES, networks // _PREFERRED_SIZE), MAXIMUM_BATCHES)
     number = max(number, -(-networks * bytes_per_network // largest))
     number = min(number, max(MINIMUM_BATCHES, networks // 3))
-    size, larger = divmod(networks, number)
-    return [size + 1] * larger + [size] * (number - larger)
+    return BatchSizes(networks, number)
 
 
 def mean(x: Array) -> Array:
@@ -51,16 +76,37 @@ def third_cumulant(x: Array) -> Array:
     return np.asarray(np.einsum("mlpq,mlr->lpqr", pairs, dx) * (m / ((m - 1) * (m - 2))))
 
 
-def combine(estimates: list[Array], sizes: list[int]) -> tuple[Array, Array]:
-    """Weighted mean of independent unbiased batch estimates, and its standard error.
+class Combination:
+    """Weighted mean of independent unbiased batch estimates, and its standard error, one batch after the other.
 
     x = sum_b w_b x_b,   se^2 = B/(B-1) sum_b w_b^2 (x_b - x)^2,   w_b = size of the batch / networks
+
+    Sums are of d_b = x_b - x_1, of the size of the spread, so that nothing is lost when they are subtracted.
     """
-    values = np.stack(estimates)
-    share = np.asarray(sizes, dtype=float) / sum(sizes)
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    number = len(sizes)
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = np.sum(share * values, axis=0)
-        variance = number / (number - 1) * np.sum((share * (values - value)) ** 2, axis=0)
-    return np.asarray(value), np.asarray(np.sqrt(variance))
+
+    def __init__(self, networks: int):
+        self._networks = networks
+        self._batches = 0
+
+    def add(self, estimate: Array, size: int) -> None:
+        """Take in the estimate of one batch."""
+        if not self._batches:
+            self._origin = np.array(estimate)
+            self._linear, self._square, self._mixed = (np.zeros_like(self._origin) for _ in range(3))
+            self._weights = 0.0
+        weight = size / self._networks
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = weight * (estimate - self._origin)
+            self._linear += moved
+            self._square += moved**2
+            self._mixed += weight * moved
+        self._weights += weight**2
+        self._batches += 1
+
+    def result(self) -> tuple[Array, Array]:
+        """x and se, of at least two batches."""
+        shift = self._linear
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = self._square - 2 * shift * self._mixed + shift**2 * self._weights
+            variance = self._batches / (self._batches - 1) * np.maximum(spread, 0.0)
+            return np.asarray(self._origin + shift), np.asarray(np.sqrt(variance))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import rgflow as rg
-from rgflow.cli.check import Comparison, comparisons
+from rgflow.algebra import LETTERS
+from rgflow.cli.check import LEVEL, Comparison, chance, comparisons, verdict
 from rgflow.cli.tables import chosen_layers
 
 SMALL = ("--width", "16", "--depth", "4")
@@ -102,7 +103,7 @@ def test_check_compares_with_sampled_networks(rgflow):
     table = done.out.split("s.e. apart")[1]
     for name in ("K", "V", "Theta", "F"):
         assert sum(line.split()[:1] == [name] for line in table.splitlines()) == 2
-    assert "within 3 standard errors" in done.out
+    assert "all 8 within what chance allows at 1 % for the family: 3.4 standard errors" in done.out
     assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
 
 
@@ -111,15 +112,76 @@ def test_check_notices_a_wrong_theory():
     mc = rg.sample(small(C_W=1.3), first_kernel=1.0, networks=400, seed=0)
     right = comparisons(rg.flow(small(C_W=1.3), first_kernel=1.0), mc)
     wrong = comparisons(rg.flow(small(C_W=1.0), first_kernel=1.0), mc)
-    assert not any(row.unexplained for row in right)
-    assert any(row.unexplained for row in wrong)
+    limit = chance(len(right), mc.attrs["batches"])
+    assert all(row.explained(limit) for row in right)
+    assert not all(row.explained(limit) for row in wrong)
+    lines = [text for text, _ in verdict(wrong, limit, 1)]
+    assert not lines[0].startswith("all")
+    assert lines[-1].startswith("** ")
 
 
 def test_apart_is_counted_in_standard_errors():
     row = Comparison("K", (), 2, theory=1.0, theory_error=0.5, sampled=2.0, standard_error=0.25)
     assert row.apart == 4
-    assert not row.unexplained
-    assert Comparison("K", (), 2, 1.0, 0.5, float("nan"), 0.25).unexplained
+    assert not row.by_chance(3)
+    assert row.explained(3)
+    assert not row.explained(1)
+    assert not Comparison("K", (), 2, 1.0, 0.5, float("nan"), 0.25).explained(3)
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(1, 5), (8, 5), (8, 50)])
+def test_chance_is_what_draws_show(rows, batches):
+    """Tables of Gaussian batch means with nothing wrong in them pass the limit at the stated level, or less."""
+    tables = 20_000
+    draws = np.random.default_rng(0).normal(size=(tables, rows, batches))
+    apart = draws.mean(axis=2) / (draws.std(axis=2, ddof=1) / np.sqrt(batches))
+    marked = (np.abs(apart) > chance(rows, batches)).any(axis=1).sum()
+    expected = 1 - (1 - LEVEL / rows) ** rows  # independent rows
+    assert abs(marked - tables * expected) < 4 * np.sqrt(tables * expected)
+    normal = (np.abs(apart) > chance(rows, 10**6)).any(axis=1).sum()
+    assert (normal > marked + 4 * np.sqrt(tables * expected)) or batches == 50  # control: as if the s.e. were known
+
+
+def test_the_verdict_says_why():
+    near = Comparison("K", (), 2, 1.0, 0.0, 1.1, 0.1)
+    left_out = Comparison("V", (), 2, 1.0, 1.0, 2.0, 0.1)
+    wrong = Comparison("V", (), 2, 1.0, 0.1, 2.0, 0.1)
+    assert [text[:3] for text, _ in verdict([near], 3.0, 1)] == ["all"]
+    assert [text[:3] for text, _ in verdict([near, left_out, wrong], 3.0, 1)] == ["1 o", "* 1", "** "]
+    assert "--order 2 shows them" in verdict([left_out], 3.0, 1)[1][0]
+
+
+def test_letters_are_what_can_be_sampled():
+    """The program takes every tensor with a letter for one that rgflow.sample knows."""
+    net = rg.MLP.uniform(n_in=2, width=2, depth=2, activation="tanh")
+    mc = rg.sample(net, first_kernel=1.0, tensors=list(LETTERS), networks=150, seed=0)
+    assert {str(name) for name in mc.data_vars if not str(name).endswith("_se")} == set(LETTERS)
+    with pytest.raises(rg.UnknownName):
+        rg.sample(net, first_kernel=1.0, tensors=["G[1 2|3 4|5e 6e]"], networks=150)
+
+
+def test_what_has_no_total_is_refused_before_the_sampling(rgflow, monkeypatch):
+    monkeypatch.setattr(sys.modules["rgflow.sampling"], "sample", None)
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--order", "0", "--tensors", "K", "--check", "200")
+    assert done.code == 1
+    assert "order=1" in done.err
+
+
+def test_a_correction_alone_as_json(rgflow):
+    found = json.loads(rgflow("flow", "tanh", *SMALL, *KERNEL, "--order", "2", "--tensors", "V_1", "--json").out)
+    assert "V_1" in found["coefficients"]
+    assert "totals" not in found
+
+
+def test_many_inputs_are_refused_in_terms_of_options(rgflow, tmp_path):
+    """F, which K_1 and Theta_1 need, is not among the tensors that were asked for."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(6, 5)))
+    inputs = ("flow", "tanh", *SMALL, "--inputs", str(tmp_path / "x.npy"))
+    done = rgflow(*inputs, "--tensors", "K,Theta")
+    assert done.code == 1
+    assert "is needed by --tensors K,Theta --order 1" in done.err
+    assert "--tensors K,Theta --order 0" in done.err
+    assert rgflow(*inputs, "--tensors", "K,Theta", "--order", "0").code == 0
 
 
 def test_sampled_json(rgflow):

@@ -10,12 +10,15 @@ import pytest
 from exact_flow import evaluate
 from oracles.exact_brackets import PolynomialBrackets
 
+import rgflow as rg
 from rgflow.algebra import Tensor
-from rgflow.codegen import compiled_kernel, lower
+from rgflow.codegen import kernel as kernel_of
+from rgflow.codegen import lower
 from rgflow.derive import closure
 from rgflow.errors import AccuracyError, InputError, KinkError
 from rgflow.flow import compiled
 from rgflow.flow.moments import plan
+from rgflow.flow.one_input import flow_with
 from rgflow.flow.state import State
 
 LETTERS = ["K_1", "Theta_1", *"VABDFPQRSTU"]
@@ -38,7 +41,7 @@ def test_plain_twin_runs_the_same_program():
     first = np.zeros(len(jitted.table.tensors))
     first[:2] = 0.8, 1.3
     hyper = np.array([[0.1, 1.2, 0.5, 0.7, 1.0], [0.0, 1.1, 0.4, 0.6, 1.5]])
-    (one, spread), (two, _) = jitted.run(first, hyper, 24), plain.run(first, hyper, 24)
+    (one, spread), (two, _) = (flow_with(kernel, first, hyper, 24) for kernel in (jitted, plain))
     assert spread < 1e-6
     assert np.isfinite(one).all()
     np.testing.assert_allclose(one, two, rtol=1e-13, atol=1e-15)
@@ -49,7 +52,7 @@ def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
     """Every component of every letter, from random tensors, against exact rational evaluation of the terms."""
     rng = np.random.default_rng(3)
     system = closure(LETTERS, samples="many")
-    kernel = compiled_kernel(system, jit=jit)
+    kernel = kernel_of(system, jit=jit)
     state = State(kernel.table, 2)
     sigma = (Fraction(1, 4), Fraction(1), Fraction(-1, 2), Fraction(1, 8))
     values = {}
@@ -111,9 +114,17 @@ def test_refusals():
     with pytest.raises(KinkError, match="almost_everywhere"):
         compiled("T", "relu")
     with pytest.raises(InputError, match="activation"):
-        compiled_kernel(closure("K"))
+        kernel_of(closure("K"))
     many = compiled("V", "tanh", samples="many")
     with pytest.raises(InputError, match="many inputs"):
-        many.run(np.zeros(2), np.zeros((1, 5)), 24)
+        many.brackets(1.0, 24)
     with pytest.raises(AccuracyError, match="layer 1"):
-        compiled("V", "tanh", jit=False).run(np.array([np.nan, 0.0]), np.zeros((1, 5)), 24)
+        flow_with(compiled("V", "tanh", jit=False), np.array([np.nan, 0.0]), np.zeros((1, 5)), 24)
+
+
+def test_the_source_shows_the_spelling_that_was_asked_for():
+    """Equal activations share numbers, not text: what is printed does not depend on what was asked before."""
+    formula = "z*(1 + erf(z/sqrt(2)))/2"
+    assert rg.activation(formula) == rg.activation("gelu")
+    for spelling in (formula, "gelu", formula):
+        assert f"sigma(z) = {rg.activation(spelling).formula_text}." in compiled("K", spelling).source

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,10 @@ PROGRAM = """
 import sys
 from rgflow.derive import closure
 from rgflow.flow import compiled
-import numpy as np
 kernel = compiled("V", "tanh")
-first = np.array([1.0, 0.0])
-history, _ = kernel.run(first, np.array([[0.0, 1.0, 1.0, 1.0, 1.0]]), 24)
+values, _ = kernel.brackets(1.0, 24)
 hits = sum(kernel.module.brackets_at.stats.cache_hits.values())
-print(kernel.path, float(history[1, 0, 1]).hex(), hits)
+print(kernel.path, float(values[1, 0]).hex(), hits)
 """
 
 
@@ -106,6 +105,13 @@ def test_a_read_only_cache_gives_way_to_a_temporary_one(tmp_path, monkeypatch):
     assert found.VALUE == "read-only"
     assert directory not in Path(found.__file__).parents
     assert not list(directory.iterdir())
+
+
+def test_threads_wait_for_a_module_that_another_executes(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGFLOW_CACHE_DIR", str(tmp_path / "kernels"))
+    source = "import time\ntime.sleep(0.3)\nVALUE = 'whole'\n"
+    with ThreadPoolExecutor(4) as threads:
+        assert {found.VALUE for found in threads.map(store.module, [source] * 4)} == {"whole"}
 
 
 def test_a_directory_that_cannot_be_made_gives_way(tmp_path):

@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from rgflow.errors import InputError, RgflowError
-from rgflow.network import MLP, Dense
+from rgflow.errors import InputError, RgflowError, UnknownName
+from rgflow.network import HYPERPARAMETERS, MLP, Dense
 
 
 def test_widths_and_layers():
@@ -20,6 +20,7 @@ def test_widths_and_layers():
 def test_uniform_is_as_wide_at_the_end_unless_told():
     assert MLP.uniform(n_in=3, width=8, depth=4).widths == (3, 8, 8, 8, 8)
     assert MLP.uniform(n_in=3, width=8, depth=1, n_out=2).widths == (3, 2)
+    assert MLP.uniform(n_in=np.int32(3), width=np.uint8(8), depth=np.int64(2)).widths == (3, 8, 8)
 
 
 def test_value_semantics():
@@ -68,8 +69,24 @@ def test_bad_depth(depth):
         MLP.uniform(n_in=3, width=8, depth=depth)
 
 
-@pytest.mark.parametrize("name", ["C_b", "C_W", "lambda_b", "lambda_W"])
-@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, "1", None, [1.0], [1.0, 2.0, 3.0], [1.0, -2.0], 1j])
+def test_hyperparameters_have_one_list():
+    assert HYPERPARAMETERS == ("C_b", "C_W", "lambda_b", "lambda_W")
+    net = MLP([3, 4], "tanh", C_b=1, C_W=2, lambda_b=3, lambda_W=4)
+    assert [net.hyperparameter(name) for name in HYPERPARAMETERS] == [(1.0,), (2.0,), (3.0,), (4.0,)]
+    assert MLP([3, 4], "tanh").layers == (Dense(),)
+    for name in ("C_w", "widths", "__class__", None):
+        with pytest.raises(UnknownName, match="unknown hyperparameter"):
+            net.hyperparameter(name)
+    with pytest.raises(UnknownName, match=r"did you mean .*'C_W'"):
+        net.hyperparameter("C_w")
+    with pytest.raises(InputError, match="C_b"):
+        Dense("1")
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+@pytest.mark.parametrize(
+    "value", [-1.0, math.nan, math.inf, 10**400, "1", None, [1.0], [1.0, 2.0, 3.0], [1.0, -2.0], 1j]
+)
 def test_bad_hyperparameters(name, value):
     with pytest.raises(InputError, match=name):
         MLP([3, 4, 5], "tanh", **{name: value})

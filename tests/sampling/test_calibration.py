@@ -7,7 +7,7 @@ from scipy.stats import chi2
 from rgflow.network import MLP
 from rgflow.sampling import sample
 from rgflow.sampling.plan import SAMPLE_ARGUMENTS
-from rgflow.sampling.statistics import batch_sizes, combine, covariance, third_cumulant
+from rgflow.sampling.statistics import Combination, batch_sizes, covariance, third_cumulant
 
 RUNS = 40
 # 14 tensors at 2 layers, two-sided: a right implementation fails once in 500.
@@ -32,12 +32,18 @@ def test_batch_estimates_are_unbiased():
     draws = np.array(np.meshgrid(*[points] * m)).reshape(m, -1)[:, None, :]  # (m, 1, samples as entries)
     variance = np.mean(points**2) - np.mean(points) ** 2
     third = np.mean((points - points.mean()) ** 3)
-    found = [covariance(x[:, :, None], x[:, :, None])[0, 0, 0] for x in draws.transpose(2, 0, 1)]
+    samples = draws.transpose(2, 0, 1)
+    found = [covariance(x[:, :, None], x[:, :, None])[0, 0, 0] for x in samples]
     assert np.isclose(np.mean(found), variance, rtol=1e-13)
-    found = [third_cumulant(x[:, :, None])[0, 0, 0, 0] for x in draws.transpose(2, 0, 1)]
+    found = [third_cumulant(x[:, :, None])[0, 0, 0, 0] for x in samples]
     assert np.isclose(np.mean(found), third, rtol=1e-13)
-    # Control: 1/m instead of 1/(m-1) would be off by a third.
-    assert not np.isclose(np.mean(found) * (m - 1) / m, third, rtol=0.1)
+    # Controls: on the same samples the plain central moments are off, by (m-1)/m and (m-1)(m-2)/m^2.
+    plain = np.mean([np.cov(x[:, 0], ddof=0) for x in samples])
+    assert np.isclose(plain, variance * 2 / 3, rtol=1e-13)
+    assert abs(plain - variance) > 0.3 * variance
+    plain = np.mean([np.mean((x - x.mean()) ** 3) for x in samples])
+    assert np.isclose(plain, third * 2 / 9, rtol=1e-13)
+    assert abs(plain - third) > 0.7 * third
 
 
 @pytest.mark.parametrize("networks", [100, 101, 149, 150, 2499, 2500, 12345, 10**6])
@@ -54,7 +60,36 @@ def test_combining_uneven_batches():
     """Equal variance per network: the weighted mean is that of all networks, its error that of their spread."""
     rng = np.random.default_rng(2)
     sizes = [3] * 30_000 + [2] * 20_000
-    estimates = [np.array(rng.standard_normal(size).mean()) for size in sizes]
-    value, error = combine(estimates, sizes)
+    value, error = combined([np.array(rng.standard_normal(size).mean()) for size in sizes], sizes)
     assert np.isclose(error, 1 / np.sqrt(sum(sizes)), rtol=5 / np.sqrt(2 * len(sizes)))
     assert abs(value) < 5 * error
+
+
+def combined(estimates, sizes):
+    total = Combination(sum(sizes))
+    for estimate, size in zip(estimates, sizes, strict=True):
+        total.add(estimate, size)
+    return total.result()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_combining_one_by_one_is_combining_at_once(offset):
+    """The formula written out; sums of differences keep what a large mean would take from sums of squares."""
+    rng = np.random.default_rng(3)
+    sizes = batch_sizes(1234)
+    estimates = offset + rng.standard_normal((len(sizes), 2))
+    value, error = combined(estimates, sizes)
+    share = np.array(sizes)[:, None] / 1234
+    mean = np.sum(share * estimates, axis=0)
+    number = len(sizes)
+    spread = np.sqrt(number / (number - 1) * np.sum((share * (estimates - mean)) ** 2, axis=0))
+    np.testing.assert_allclose(value, mean, rtol=1e-14, atol=1e-14)
+    # The mean written out is itself rounded at eps * offset, 1e-10 of the spread.
+    np.testing.assert_allclose(error, spread, rtol=1e-9 if offset else 1e-13)
+    # Control: equal weights are not these.
+    assert not np.allclose(error, estimates.std(axis=0, ddof=1) / np.sqrt(number), rtol=1e-5)
+
+
+def test_equal_estimates_have_no_error():
+    value, error = combined([np.array(0.1)] * 50, [2] * 50)
+    assert (value, error) == (0.1, 0)

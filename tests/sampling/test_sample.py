@@ -177,7 +177,17 @@ def test_symmetries_of_the_arguments(reference):
         ({"tensors": []}, "empty"),
         ({"tensors": "K_1"}, "totals"),
         ({"tensors": ["V6_1"]}, "totals"),
+        ({"tensors": None}, "tensors"),
+        ({"tensors": 3}, "tensors"),
         ({"kinks": "ignore"}, "kinks"),
+        ({"kinks": ["error"]}, "kinks"),
+        ({"inputs": [1e200, 1e200, 1e200]}, "overflows; rescale"),
+        ({"inputs": []}, "empty"),
+        ({"inputs": None, "first_kernel": 10**400}, "not an array of real numbers"),
+        ({"networks": True}, "integer"),
+        ({"networks": "200"}, "integer"),
+        ({"networks": 10**30}, "2\\^53"),
+        ({"threads": 1.0}, "integer"),
     ],
 )
 def test_bad_input(options, match):
@@ -191,8 +201,9 @@ def test_unknown_names():
         small(tensors=["theta"])
     with pytest.raises(UnknownName):
         small(tensors=["H_x"])
-    with pytest.raises(UnknownName):
-        small(tensors=[3])
+    for name in (3, None, ["K", "V"], {"K": 1}):
+        with pytest.raises(UnknownName):
+            small(tensors=[name])
     with pytest.raises(InputError, match="MLP"):
         sample("tanh", X)
 
@@ -234,6 +245,68 @@ def test_memory_is_bounded():
         finally:
             tracemalloc.stop()
         assert peak < budget + 2**20  # estimates of the batches and the Dataset
+
+
+def test_equal_inputs_are_one():
+    """Flows and samples agree: equal inputs are merged, so that P of ReLU is that of one input."""
+    net = MLP([3, 6, 6, 1], "relu", C_W=2.0)
+    one = sample(net, X[0], tensors=["P", "V"], networks=100, seed=1)
+    two = sample(net, X[[0, 0]], tensors=["P", "V"], networks=100, seed=1)
+    by_kernel = sample(net, first_kernel=np.ones((2, 2)), networks=100, seed=1)
+    assert two.P.dims == ("layer", "sample0", "sample1", "sample2", "sample3")
+    for name in ("P", "P_se", "V"):
+        spread = np.broadcast_to(one[name].values[:, None, None, None, None], two[name].shape)
+        np.testing.assert_array_equal(two[name], spread)
+    assert np.all(np.ptp(by_kernel.K.values, axis=(1, 2)) == 0)
+    mixed = sample(net, X[[1, 0, 1]], tensors=["V"], networks=100, seed=1).V.values
+    np.testing.assert_array_equal(mixed[:, 0, 1, 2, 2], mixed[:, 2, 1, 0, 0])
+    with pytest.raises(KinkError):
+        sample(net, X[[0, 0, 1]], tensors=["P"], networks=100, seed=1)
+
+
+def test_a_sample_says_what_it_is_of(reference):
+    assert MLP.from_json(reference.attrs["network"]) == NET
+    assert reference.attrs["kinks"] == "error"
+    assert reference.attrs["rgflow_version"]
+    assert reference.attrs["seed"] == "3"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_any_number_of_networks_starts_in_little_memory(monkeypatch, threads):
+    """10^15 networks are 10^10 batches: none of them is listed before it is drawn."""
+    import rgflow.sampling.run as run
+
+    calls = []
+    measure = run._measure
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        measure(*arguments)
+
+    monkeypatch.setattr(run, "_measure", interrupted)
+    tracemalloc.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            small(networks=10**15, threads=threads, memory=2**29)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**29
+
+
+def test_estimates_of_batches_are_not_kept():
+    """Twenty times the networks at the same number of bytes."""
+    peaks = []
+    for networks in (1000, 20_000):
+        tracemalloc.start()
+        try:
+            sample(MLP([3, 4, 4, 1], "tanh"), X, tensors=["K"], networks=networks, seed=1, memory=2**22)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

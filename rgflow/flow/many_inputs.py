@@ -1,0 +1,86 @@
+"""The flow of several inputs: brackets by nested quadrature, rows by the compiled kernel, errors carried along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rgflow.activations import Activation
+from rgflow.algebra import System, Tensor
+from rgflow.codegen import Kernel, kernel
+from rgflow.errors import InputError
+from rgflow.flow.history import History
+from rgflow.flow.moments import Plan, plan
+from rgflow.flow.state import State
+
+MOST_INPUTS = 4  # brackets of four-point tensors are averages over up to four inputs
+EPSILON = np.finfo(float).eps
+
+
+def run_many(activation: Activation, system: System, known: dict[Tensor, Any], hyper: Any) -> History:
+    """All layers, for the different inputs of a flow."""
+    at_kernel = system.tensors.index(Tensor.named("K"))
+    samples = len(known[Tensor.named("K")])
+    _check_size(system, samples)
+    program = kernel(system)
+    state = State(program.table, samples)
+    moments = plan(program.table.shapes, samples)
+    values = np.zeros(state.offsets[-1])
+    for i, tensor in enumerate(system.tensors):
+        if tensor in known:
+            values[state.offsets[i] : state.offsets[i + 1]] = np.reshape(known[tensor], -1)
+    errors = 2 * EPSILON * np.abs(values)
+    history, uncertainty = [values], [errors]
+    for constants in hyper:
+        K, doubt_of_K = state.block(values, at_kernel), state.block(errors, at_kernel)
+        brackets, doubt = _brackets(activation, moments, K, doubt_of_K)
+        values, errors = _step(program, state, moments.offsets, values, errors, brackets, doubt, constants)
+        history.append(values)
+        uncertainty.append(errors)
+    return History(_split(np.array(history), system, state), _split(np.array(uncertainty), system, state))
+
+
+def _check_size(system: System, samples: int) -> None:
+    beyond = [t.name for t in system.tensors if t.level > 1 or t.order > 0]
+    if samples > MOST_INPUTS and beyond:
+        raise InputError(
+            f"{samples} different inputs: {beyond[0]}, which this flow needs, has N^4 components and is offered for "
+            f"N <= {MOST_INPUTS}; flow the inputs in groups of four, or ask K and Theta at order 0"
+        )
+
+
+def _brackets(activation: Activation, moments: Plan, K: Any, doubt_of_K: Any) -> tuple[Any, Any]:
+    """Brackets at K and their error: of quadrature, of rounding, and of K itself.
+
+    The last is twice the change when K moves by its error, variances up and correlations down, which is where nearly
+    equal inputs are most sensitive.
+    """
+    values, errors = moments.evaluate(activation, K)
+    outward = np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K))
+    moved, _ = moments.evaluate(activation, K + outward * doubt_of_K)
+    return values, errors + EPSILON * np.abs(values) + 2 * np.abs(moved - values)
+
+
+def _step(
+    program: Kernel, state: State, places: Any, values: Any, errors: Any, brackets: Any, doubt: Any, hyper: Any
+) -> tuple[Any, Any]:
+    """One layer, and a bound on its error: the polynomial with positive coefficients, at |x| + error and at |x|."""
+
+    def at(x: Any, b: Any, positive: bool) -> Any:
+        out = program.step(state.samples, state.work, x, state.offsets, b, places, hyper, positive)
+        return out[state.representative]
+
+    new = at(values, brackets, False)
+    size, weight = np.abs(values), np.abs(brackets)
+    below = at(size, weight, True)
+    bound = at(size + errors, weight + doubt, True) - below + 4 * EPSILON * below
+    return new, bound
+
+
+def _split(history: Any, system: System, state: State) -> dict[Tensor, Any]:
+    found = {}
+    for i, (tensor, arity) in enumerate(zip(system.tensors, state.table.arity, strict=True)):
+        block = history[:, state.offsets[i] : state.offsets[i + 1]]
+        found[tensor] = block.reshape((len(history),) + (state.samples,) * arity)
+    return found

@@ -1,0 +1,141 @@
+"""``plot_flow``: the panels of a flow side by side, and what their lines, bands and points mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgflow.components import number_of_samples
+from rgflow.errors import InputError
+from rgflow.plots.curves import Curve, beyond_trust, curves
+from rgflow.plots.panels import BEYOND, GREY, draw_distances, draw_values, finish
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+MOST_COLUMNS = 4
+
+
+def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, axes: Any = None) -> NDArray[np.object_]:
+    """Draw each letter of a flow against depth, and, below, its distance from the limit of infinite width.
+
+    Dashed: leading order. Solid: with the corrections in 1/n that the flow knows, in a band of the size of the first
+    order that it leaves out. Points: sampled networks with bars of two standard errors. Hatched: layers beyond
+    ``trusted_layers``. Tensors of level 2 and more are measured in n^{k-1} times the leading K and Theta of their
+    samples.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Coefficients, from :func:`rgflow.flow`; or totals, from :func:`rgflow.total` (no leading order is drawn then).
+    mc : xarray.Dataset, optional
+        Totals, from :func:`rgflow.sample`, of the same network and inputs.
+    axes : array of matplotlib Axes, optional
+        One for each letter, or two rows of them, the lower row for the distances. Without it a new figure is made;
+        ``axes.flat[0].figure`` is it.
+
+    Returns
+    -------
+    array of Axes, of shape (letters,) or (2, letters)
+
+    Raises
+    ------
+    InputError
+        If the kinds do not fit, the networks or inputs of ``ds`` and ``mc`` differ, or the number of axes is wrong.
+    """
+    drawable = curves(ds, mc)
+    letters = list(dict.fromkeys(curve.letter for curve in drawable))
+    relative = any(curve.leading is not None for curve in drawable)
+    own = axes is None
+    if own:
+        axes = _figure(len(letters), relative, _title(ds, mc))
+    drawn = np.asarray(axes, dtype=object)
+    if drawn.shape not in ((len(letters),), (1, len(letters)), (2, len(letters))):
+        if drawn.size != len(letters) or drawn.ndim > 1:
+            raise InputError(
+                f"axes has shape {drawn.shape}; this flow has {len(letters)} letters ({', '.join(letters)}): "
+                f"give an array of shape ({len(letters)},) or (2, {len(letters)})"
+            )
+        drawn = drawn.reshape(-1)
+    rows = drawn.reshape(-1, len(letters))
+    beyond = beyond_trust(ds)
+    for column, letter in enumerate(letters):
+        family = [curve for curve in drawable if curve.letter == letter]
+        draw_values(rows[0, column], family)
+        if len(rows) == 2:
+            draw_distances(rows[1, column], family)
+        for row in rows[:, column]:
+            finish(row, ds.sizes["layer"], beyond.get(letter))
+    for row in rows[:-1].flat:
+        row.set_xlabel("")
+    _line_styles(rows[0, 0], drawable, mc is not None, any(layer is not None for layer in beyond.values()), own)
+    return drawn
+
+
+def _figure(letters: int, relative: bool, title: str) -> NDArray[np.object_]:
+    """Panels side by side, at most four; more letters go below."""
+    from matplotlib.figure import Figure
+
+    columns = min(letters, MOST_COLUMNS)
+    blocks = -(-letters // columns)
+    rows = 2 if relative else 1
+    size = (3.5 * columns + 0.4, blocks * (5.0 if relative else 3.0) + 0.4)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
+    ratios = [1.45, 1.0][:rows] * blocks
+    grid = figure.subplots(rows * blocks, columns, squeeze=False, height_ratios=ratios)
+    panels = grid.reshape(blocks, rows, columns).transpose(1, 0, 2).reshape(rows, -1)
+    for ax in panels[:, letters:].flat:
+        ax.remove()
+    for upper, lower in zip(panels[0, :letters], panels[-1, :letters], strict=True):
+        if upper is not lower:
+            upper.sharex(lower)
+            upper.tick_params(labelbottom=False)
+    kept = panels[:, :letters] if relative else panels[0, :letters]
+    return np.array(kept, dtype=object)
+
+
+def _title(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
+    widths = sorted({int(n) for n in ds["fan_in"].values[1:]})
+    parts = [str(ds.attrs["activation"])]
+    if widths:
+        parts.append(f"width {widths[0]}" if len(widths) == 1 else f"widths {widths[0]} to {widths[-1]}")
+    parts.append(f"{ds.sizes['layer']} layers")
+    count = number_of_samples(ds)
+    parts.append("one input" if count == 1 else f"{count} inputs")
+    if mc is not None:
+        parts.append(f"{mc.attrs['networks']} sampled networks" if "networks" in mc.attrs else "compared")
+    return "   ".join(parts)
+
+
+def _line_styles(ax: Axes, curves: Sequence[Curve], sampled: bool, beyond: bool, own: bool) -> None:
+    """What dashes, lines, bands and points mean: below our own figure, or in the first panel of the caller's."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    if any(curve.leading is not None for curve in curves):
+        handles.append(Line2D([], [], color=GREY, lw=1.2, ls=(0, (4, 2.5)), label=r"leading order ($n\to\infty$)"))
+        handles.append(Line2D([], [], color=GREY, lw=1.8, label="with known corrections in $1/n$"))
+    else:
+        handles.append(Line2D([], [], color=GREY, lw=1.8, label="theory"))
+    if any(curve.error is not None for curve in curves):
+        handles.append(Patch(facecolor=GREY, alpha=0.2, lw=0, label="estimate of what is left out"))
+    if sampled:
+        label = "sampled networks, ± 2 standard errors"
+        handles.append(Line2D([], [], color=GREY, marker="o", ls="", ms=4, mfc="white", label=label))
+    if beyond:
+        handles.append(Patch(label="expansion not to be trusted", **BEYOND))
+    if own:
+        ax.figure.legend(
+            handles=handles, loc="outside lower left", ncols=min(len(handles), 4), fontsize=9, frameon=False
+        )
+    else:
+        components = ax.get_legend()
+        ax.legend(handles=handles, loc="lower left", fontsize=7.5, frameon=False)
+        if components is not None:
+            ax.add_artist(components)
