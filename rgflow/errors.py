@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# What others call some of our names.
+_ALSO_CALLED = {"ntk": "Theta", "nngp": "K", "kernel": "K"}
+
 
 class RgflowError(Exception):
     """Base of every error that rgflow raises on purpose."""
@@ -19,7 +22,7 @@ class UnknownName(RgflowError, KeyError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]):
         known = sorted(known)
-        near = difflib.get_close_matches(str(name), known, n=3)
+        near = _nearest(str(name), known)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
         self.message = f"unknown {kind} {name!r}; {hint}"
         super().__init__(self.message)
@@ -29,6 +32,19 @@ class UnknownName(RgflowError, KeyError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuilt, (type(self), self.message)
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """Up to three known names like this one, whatever the case of its letters, or the one that also goes by it."""
+    name = name.strip().casefold()
+    other = _ALSO_CALLED.get(name)
+    if other in known:
+        return [other]
+    folded: dict[str, list[str]] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), []).append(one)
+    close = [name] if name in folded else difflib.get_close_matches(name, folded, n=3)
+    return [one for match in close for one in folded[match]][:3]
 
 
 def _rebuilt(kind: type[UnknownName], message: str) -> UnknownName:

@@ -27,7 +27,7 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        If ``ds`` is not a result of rgflow, or the ending of the name is neither ``.nc`` nor ``.zarr``.
+        If ``ds`` is not a result of rgflow, or ``path`` is not a name that ends in ``.nc`` or ``.zarr``.
     StoreError
         If the file cannot be written (no such directory, no permission, a full disk).
     """
@@ -62,7 +62,7 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     """Read a Dataset that :func:`save` wrote; ``rgflow.MLP.from_json(ds.attrs["network"])`` is its network.
 
-    Raises StoreError if the file is missing, truncated or not a result of rgflow.
+    Raises StoreError if the file is missing, truncated or not a result of rgflow; InputError for names save refuses.
     """
     import xarray
 
@@ -121,6 +121,8 @@ def _replace(part: Path, target: Path, before: Path) -> None:
 
 
 def _format(path: str | os.PathLike[str]) -> tuple[Path, bool]:
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise InputError(f"path is {path!r}; give the name of a file as text or a Path")
     target = Path(path)
     if target.suffix not in (".nc", ".zarr"):
         raise InputError(f"{target.name!r} ends in {target.suffix!r}; give a name that ends in .nc (netCDF4) or .zarr")

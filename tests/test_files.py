@@ -27,6 +27,13 @@ def test_round_trip(ds, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["flow.nc"]
 
 
+@pytest.mark.parametrize("path", [5, None, b"flow.nc", ["flow.nc"], True])
+def test_what_is_no_path(ds, path):
+    for call in (lambda: rg.save(ds, path), lambda: rg.load(path)):
+        with pytest.raises(rg.InputError, match="path is"):
+            call()
+
+
 def test_totals_round_trip(ds, tmp_path):
     rg.save(rg.total(ds), tmp_path / "total.nc")
     xr.testing.assert_identical(rg.load(tmp_path / "total.nc"), rg.total(ds))

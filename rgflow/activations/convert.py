@@ -109,4 +109,10 @@ def _read(part: Any) -> Node:
     if name is not None and (name == "Heaviside" or len(part.args) == 1):
         return Call(name, (_read(part.args[0]),))
     known = ", ".join(sorted(_TO_SYMPY))
+    if isinstance(part, sympy.Piecewise):
+        s = min(map(str, part.free_symbols), default="z")
+        raise FormulaError(
+            f"{part} cannot stand in an activation; write its pieces with Max, Min, Abs or Heaviside: "
+            f"Piecewise(({s}, {s} > 0), (0, True)) is Max({s}, 0)"
+        )
     raise FormulaError(f"{part} cannot stand in an activation; SymPy's {known}, sums, products and powers can")

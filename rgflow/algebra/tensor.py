@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
+from typing import Any
 
 from rgflow.algebra.jets import Edges, Jet, Pair, check_forest, read_jets, write_jets
+from rgflow.checks import whole
 from rgflow.errors import InputError, OrderError, UnknownName
 
 Structure = tuple[tuple[Edges, Edges], ...]
@@ -132,6 +134,19 @@ class Tensor:
         return self.name
 
 
+def listed(names: Any) -> list[str | Tensor]:
+    """One name or several, as a list that is not empty; InputError otherwise."""
+    if isinstance(names, (str, Tensor)):
+        return [names]
+    try:
+        found = list(names)
+    except TypeError:
+        raise InputError(f"{names!r} does not name tensors; give one name such as 'V', or several") from None
+    if not found:
+        raise InputError("no tensor is named; give at least one, such as 'V'")
+    return found
+
+
 def split_order(name: str) -> tuple[str, int]:
     """Split ``V_1`` into its base and its order in 1/n.
 
@@ -145,9 +160,7 @@ def split_order(name: str) -> tuple[str, int]:
 
 
 def _check_order(order: int) -> int:
-    if not isinstance(order, int) or isinstance(order, bool) or order < 0:
-        raise InputError(f"order is {order!r}; it counts powers of 1/n and is an integer of at least 0")
-    return order
+    return whole("order", order, 0)
 
 
 # Canonical form ------------------------------------------------------------------------------------------------------

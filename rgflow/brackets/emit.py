@@ -55,8 +55,9 @@ def single_input_source(brackets: Sequence[Entry], activation: Activation, name:
     str
         ``def brackets(K, n, growth_cut, out, scale)``: n nodes on each side of zero for a smooth sigma, n panels in
         each segment for a kinked one; growth_cut from :func:`growth_rate`; out (M, 2) receives the value and the
-        coarser rule, whose difference is the error; scale (M,) the absolute integral, 0 for a bracket that is
-        exactly zero. Needs ``math``, ``numpy as np`` and the functions of ``activation.source(derivative_order(...))``.
+        coarser rule, whose difference is the error; scale (M,) the integral of the absolute values
+        of its terms, 0 for a bracket that is exactly zero. Needs ``math``, ``numpy as np`` and the functions of
+        ``activation.source(derivative_order(...))``.
     """
     entries = [(tuple(sorted(orders)), pending) for orders, pending in brackets]
     text = _kinked(entries, activation, name) if activation.kinks else _smooth(entries, activation, name)
@@ -108,20 +109,27 @@ class _Body:
         terms = [(coefficient, self.product(orders)) for coefficient, orders in polynomial]
         return " + ".join(text if c == 1 else f"{c}.0 * {text}" for c, text in terms) or "0.0"
 
+    def size(self, polynomial: Polynomial) -> str:
+        """The sum of the absolute values of the terms: what rounding is relative to, also where they cancel."""
+        if len(polynomial) == 1:
+            return "abs(x)"
+        terms = [(abs(coefficient), self.product(orders)) for coefficient, orders in polynomial]
+        return "w * (" + " + ".join(f"abs({text})" if c == 1 else f"{c}.0 * abs({text})" for c, text in terms) + ")"
+
 
 def _smooth(entries: Sequence[Entry], activation: Activation, name: str) -> list[str]:
     order = derivative_order(activation, entries)
     even = activation.parity != 0
     live = [i for i, entry in enumerate(entries) if not is_odd(activation, (entry,))]
-    plain = activation.oscillating or activation.growth > 0
+    plain = activation.oscillating or activation.growth > 0 or activation.polynomial is not None
     body = _Body(" " * 8)
     for i in live:
-        value = body.value(leibniz(*entries[i]))
+        value, size = body.value(leibniz(*entries[i])), body.size(leibniz(*entries[i]))
         body.lines += [
             f"        x = w * ({value})  # {bracket_name(entries[i])}",
             f"        a{i} += x",
             f"        e{i} += even * x",
-            f"        m{i} += abs(x)",
+            f"        m{i} += {size}",
         ]
     lines = [
         f"def {name}(K, n, growth_cut, out, scale):",
@@ -167,6 +175,9 @@ def _kinked(entries: Sequence[Entry], activation: Activation, name: str) -> list
     order = derivative_order(activation, entries)
     kinks = activation.kinks
     big, small = GAUSS_NODES
+    # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
+    scale_free = all(piece is not None for piece in activation.piece_polynomials)
+    stretch = "1.0" if scale_free else "1.0 / max(1.0, s)"
     lines = [
         *_constants(name),
         "",
@@ -184,7 +195,7 @@ def _kinked(entries: Sequence[Entry], activation: Activation, name: str) -> list
         *_at_zero(entries, activation),
         "        return",
         f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
-        "    c = 1.0 / max(1.0, s)",
+        f"    c = {stretch}",
     ]
     for p in range(len(kinks) + 1):
         low = "-cut" if p == 0 else f"min(max({kinks[p - 1]!r} / s, -cut), cut)"
@@ -209,14 +220,15 @@ def _kinked(entries: Sequence[Entry], activation: Activation, name: str) -> list
             ]
             body = _Body(" " * 16)
             for i, entry in enumerate(entries):
-                value = body.value(branch_function(activation, *entry))
+                branch = branch_function(activation, *entry)
+                value, size = body.value(branch), body.size(branch)
                 if value == "0.0":
                     continue
                 body.lines += [
                     f"                x = w * ({value})  # {bracket_name(entry)}",
                     f"                out[{i}, {column}] += x",
                 ]
-                body.lines += [f"                scale[{i}] += abs(x)"] if column == 0 else []
+                body.lines += [f"                scale[{i}] += {size}"] if column == 0 else []
             lines += body.lines
     return lines + _jump_lines(entries, activation)
 

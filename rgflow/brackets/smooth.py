@@ -21,6 +21,7 @@ MOST_POINTS = {1: 1 << 15, 2: 4_000_000, 3: 20_000_000, 4: 150_000_000}
 _SINH_STEP = {True: 0.24, False: 0.12}  # with the extrapolated estimate, with the plain one
 _SINH_FROM = 0.5
 _CELL = 0.25
+_CANCELLED = 1e-7  # of the terms before they cancel: less than this is rounding, not a size to judge errors by
 _LOOKUP = 8.0  # an innermost average read from a table costs about as much as so many nodes
 
 
@@ -69,6 +70,7 @@ def _refined(
     rules = _Rules(trait, L, moments, even)
     mean = np.zeros((count, size))
     value, error, absolute = (np.zeros((count, len(moments))) for _ in range(3))
+    natural = _natural_size(activation, kernels, moments)
     hopeless = rules.overflows()
     value[hopeless] = np.nan
     left = np.nonzero(~hopeless)[0]
@@ -80,13 +82,39 @@ def _refined(
             for target, source in zip((value, error, absolute), found, strict=True):
                 target[part] = source.T
         attempt += 1
-        wanting = error[left] > tolerance * absolute[left]
+        wanting = error[left] > tolerance * absolute[left] + 64 * EPSILON * natural[left]
         finite = np.isfinite(value[left]).all(axis=1)
         left = left[wanting.any(axis=1) & finite & ~rules.exhausted(left, attempt)]
     reach = np.sqrt(np.einsum("gii->gi", kernels)).max(axis=1)
     shaky = 1 + (trait.growth * rules.factors * reach) ** 2 + trait.frequency * rules.factors * reach
-    error += 16 * EPSILON * shaky[:, None] * absolute
-    return value, error, absolute
+    error += 16 * EPSILON * shaky[:, None] * absolute + 2 * EPSILON * natural
+    return value, error, np.maximum(absolute, _CANCELLED * natural)
+
+
+def _natural_size(activation: Activation, kernels: Array, moments: Sequence[tuple[Entry, ...]]) -> Array:
+    """A bound (G, M) on the average of the absolute terms before they cancel, where Leibniz' rule has several.
+
+    Hoelder: E prod_u |h_u| <= prod_u E[|h_u|^d]^{1/d}. A bracket that vanishes identically, such as d^4 (1 + z^2), is
+    nothing but rounding of this size.
+    """
+    polynomials = [[leibniz(*entry) for entry in moment] for moment in moments]
+    natural = np.zeros((kernels.shape[0], len(moments)))
+    several = [m for m, row in enumerate(polynomials) if any(len(terms) > 1 for terms in row)]
+    if not several:
+        return natural
+    size = kernels.shape[1]
+    t = np.linspace(-9.0, 9.0, 65)
+    w = np.exp(-0.5 * t * t)
+    w /= w.sum()
+    order = max(k for m in several for terms in polynomials[m] for _, product in terms for k in product)
+    scale = np.sqrt(np.einsum("gii->gi", kernels))
+    table = np.abs(activation.derivatives(scale[:, :, None] * t, order))
+    for m in several:
+        natural[:, m] = 1.0
+        for u, terms in enumerate(polynomials[m]):
+            h = sum(c * np.prod([table[k][:, u] for k in product], axis=0) for c, product in terms)
+            natural[:, m] *= (h**size @ w) ** (1 / size)
+    return np.where(np.isfinite(natural), natural, 0.0)
 
 
 class _Rules:

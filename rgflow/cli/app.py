@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 a typed error of rgflow, told in one line; 2 wrong usage; 
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -13,7 +12,7 @@ import typer
 
 from rgflow.cli.derive import derive
 from rgflow.cli.flow import flow
-from rgflow.cli.screen import fail
+from rgflow.cli.screen import abandon, fail, spell_out
 from rgflow.errors import RgflowError
 
 app = typer.Typer(
@@ -54,11 +53,12 @@ app.command()(flow)
 
 def main() -> None:
     """Run the program and leave with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without Greek letters shows '?', it does not crash
+    spell_out()
     try:
-        app(prog_name="rgflow")
+        try:
+            app(prog_name="rgflow")
+        finally:
+            sys.stdout.flush()  # what cannot be written is noticed here, not at the interpreter's end
     except RgflowError as error:
         fail(str(error))
         raise SystemExit(1) from None
@@ -67,21 +67,10 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(_closed_pipe()) from None
-    finally:
-        _flush()
-
-
-def _flush() -> None:
-    """A reader that went away is noticed when the interpreter flushes at its end, too late to be silent: do it here."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _closed_pipe()
-
-
-def _closed_pipe() -> int:
-    """What is still in the buffers has no reader: send it nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+    except BrokenPipeError:  # a reader that went away is met with silence
+        abandon()
+        raise SystemExit(1) from None
+    except OSError as error:
+        abandon()
+        fail(f"cannot write {error.filename or 'the output'}: {error.strerror or error}")
+        raise SystemExit(1) from None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.algebra import LETTERS
-from rgflow.cli.screen import note, results
+from rgflow.algebra import LETTERS, Tensor
+from rgflow.cli.screen import results, warn
 from rgflow.cli.tables import number, show
 from rgflow.components import families, number_of_samples, picked, representatives, subscript
-from rgflow.errors import InputError
+from rgflow.sampling.plan import check_networks
 
 if TYPE_CHECKING:
     import xarray
@@ -61,18 +61,17 @@ def chance(rows: int, batches: int) -> float:
     return float(-stdtrit(batches - 1, LEVEL / (2 * rows)))
 
 
-def sampled_names(ds: xarray.Dataset) -> list[str]:
-    """The letters of a flow that can be sampled: those that have a name of their own.
+def sampled_names(tensors: Sequence[str], networks: int) -> list[str]:
+    """The letters of a request that can be sampled, those with a name of their own; it says which cannot.
 
-    Raises InputError if none can.
+    Raises InputError if they need more networks.
     """
-    letters = list(families(ds))
+    letters = list(dict.fromkeys(Tensor.named(name).letter for name in tensors))
+    names = [letter for letter in letters if letter in LETTERS]
+    check_networks(networks, names)
     left_out = [letter for letter in letters if letter not in LETTERS]
     if left_out:
-        note(f"not sampled, for want of an estimator: {', '.join(left_out)}")
-    names = [letter for letter in letters if letter in LETTERS]
-    if not names:
-        raise InputError(f"none of {', '.join(letters)} can be sampled; ask for some of {', '.join(LETTERS)}")
+        warn(f"not sampled, for want of an estimator: {', '.join(left_out)}")
     return names
 
 

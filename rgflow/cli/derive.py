@@ -24,7 +24,7 @@ def derive(
     name: Annotated[
         str,
         typer.Argument(
-            help="K, Theta, V, A, B, D, F, P .. U, V6, with _q for corrections (V_1); or jets: '1 2|3e 4e'."
+            help="K, Theta, V, A, B, D, F, P .. U, V6, or jets: '1 2|3e 4e'; _q for corrections: V_1, '1 2|3e 4e_1'."
         ),
     ],
     samples: Annotated[
@@ -42,6 +42,7 @@ def derive(
       rgflow derive V_1 --latex               its first correction in 1/width
       rgflow derive Theta_1 --samples many
       rgflow derive "1 2|3e 4e" --closure     a tensor by its jets; all it needs
+      rgflow derive "1 2|3e 4e_1"             its first correction
     """
     if latex and sympy:
         raise typer.BadParameter("give one of --latex and --sympy")

@@ -122,22 +122,28 @@ def flow(
       rgflow flow "z*tanh(z)" --depth 8 --inputs data.csv --order 2
       rgflow flow gelu --depth 8 --check 1000 --plot flow.png --save flow.nc
     """
+    from rgflow.cli.check import sampled_names
     from rgflow.cli.inputs import given
-    from rgflow.cli.screen import working
+    from rgflow.cli.screen import warn, working
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
         _writable(path, endings, option)
     shown = given(inputs, first_kernel, width)
     net = _network(activation, width, depth, n_out, shown.n_in, C_b, C_W, lambda_b, lambda_W)
     names = _names(tensors)
+    wanted = _with_scales(names)
+    measured = sampled_names(wanted, check) if check is not None else []
+    if order > 2:
+        warn(f"--order {order}: numbers are promised to order 2; beyond, deriving them may take long")
     from rgflow.flow import flow as flowed
+    from rgflow.flow import total
 
     with working("deriving and flowing (compiling, where this program is new)"), _in_terms_of_options(names, order):
         ds = flowed(
             net,
             shown.inputs,
             first_kernel=shown.first_kernel,
-            tensors=_with_scales(names),
+            tensors=wanted,
             order=order,
             kinks=kinks.value,
         )
@@ -145,7 +151,9 @@ def flow(
         _show(net, shown, ds)
     mc = None
     if check is not None:
-        mc = _sample(net, shown, ds, check, seed, threads, kinks.value, json)
+        if not json:
+            total(ds)  # the table compares totals: what has none is refused before the work
+        mc = _sample(net, shown, measured, check, seed, threads, kinks.value, not json)
         if not json:
             from rgflow.cli.check import print_check
 
@@ -220,6 +228,8 @@ def _writable(path: Path | None, endings: tuple[str, ...], option: str) -> None:
         raise InputError(f"{option} {path}: the name must end in {', '.join(endings[:-1])} or {endings[-1]}")
     if not path.absolute().parent.is_dir():
         raise StoreError(f"{option} {path}: the directory {path.parent} does not exist")
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        raise StoreError(f"{option} {path}: it is a directory; give the name of a file")
 
 
 def _show(net: MLP, shown: Given, ds: xarray.Dataset) -> None:
@@ -229,16 +239,11 @@ def _show(net: MLP, shown: Given, ds: xarray.Dataset) -> None:
 
 
 def _sample(
-    net: MLP, shown: Given, ds: xarray.Dataset, networks: int, seed: int, threads: int | None, kinks: str, quiet: bool
+    net: MLP, shown: Given, names: list[str], networks: int, seed: int, threads: int | None, kinks: str, progress: bool
 ) -> xarray.Dataset:
-    from rgflow.cli.check import sampled_names
     from rgflow.cli.screen import note, results
-    from rgflow.flow import total
     from rgflow.sampling import sample
 
-    names = sampled_names(ds)
-    if not quiet:
-        total(ds)  # the table compares totals: what has none is refused before the work
     note(f"sampling {networks} networks: {', '.join(names)} (seed {seed})")
     with _one_thread_each():
         return sample(
@@ -250,7 +255,7 @@ def _sample(
             seed=seed,
             threads=threads or os.cpu_count() or 1,
             kinks=kinks,
-            progress=results().is_terminal and not quiet,
+            progress=progress and results().is_terminal,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+# One letter for one, so that columns stay aligned; what is not here becomes a question mark.
+_SPELLED = {"σ": "s", "∂": "d", "β": "b", "Θ": "T", "λ": "l", "±": "+", "·": ".", "…": "."}
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SPELLED.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def spell_out() -> None:
+    """A terminal without Greek letters shows Latin ones; it does not crash."""
+    codecs.register_error("rgflow.spelled", _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="rgflow.spelled")
+
+
+def abandon() -> None:
+    """What is still in the buffers of standard output can go nowhere: let no later flush try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def results(width: int | None = None) -> Console:
@@ -23,6 +48,11 @@ def messages() -> Console:
     from rich.console import Console
 
     return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def warn(text: str) -> None:
+    """A line on standard error that pipes and logs need, too."""
+    messages().print(text, style="yellow", soft_wrap=True)
 
 
 def fail(text: str) -> None:

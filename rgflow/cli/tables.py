@@ -44,16 +44,20 @@ def show(console: Console, table: Any) -> None:
 def describe(net: MLP) -> list[str]:
     """The network in a line or two."""
     hidden = net.widths[1:-1]
-    plural = "s" * (len(hidden) != 1)
-    middle = f"{len(hidden)} hidden layer{plural} of {hidden[0]} neurons" if hidden else "no hidden layer"
+    middle = f"{_many(len(hidden), 'hidden layer')} of {_many(hidden[0], 'neuron')}" if hidden else "no hidden layer"
+    ends = _many(net.widths[0], "input"), _many(net.widths[-1], "output")
     values = []
     for name in HYPERPARAMETERS:
         several = net.hyperparameter(name)
         values.append(f"{name} = {several[0]:g}" if len(set(several)) == 1 else f"{name} by layer")
     return [
-        f"{net.activation.name}: {net.widths[0]} inputs, {middle}, {net.widths[-1]} outputs; {net.depth} weight layers",
+        f"{net.activation.name}: {ends[0]}, {middle}, {ends[1]}; {_many(net.depth, 'weight layer')}",
         ", ".join(values),
     ]
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def chosen_layers(depth: int, most: int) -> list[int]:

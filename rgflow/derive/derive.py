@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from rgflow.algebra.recursion import Recursion, System, check_samples
-from rgflow.algebra.tensor import Tensor
+from rgflow.algebra.tensor import Tensor, listed
 from rgflow.derive.step import step
-from rgflow.errors import InputError
 from rgflow.layers import Law, law
 from rgflow.network import Dense
 
@@ -57,9 +56,7 @@ def closure(names: str | Tensor | Iterable[str | Tensor], samples: str = "one", 
     >>> closure(["V", "K_1"]).names
     ('K', 'V', 'K_1')
     """
-    wanted = [names] if isinstance(names, (str, Tensor)) else list(names)
-    if not wanted:
-        raise InputError("closure of no names; give at least one, such as 'V'")
+    wanted = listed(names)
     check_samples(samples)
     rule = law(Dense() if layer is None else layer)
     waiting = [Tensor.named(name) for name in wanted]

@@ -11,7 +11,7 @@ from rgflow.errors import InputError
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import start
 from rgflow.flow.kinks import check_kinks
-from rgflow.flow.orders import requested
+from rgflow.flow.orders import MOST_INPUTS, measures, requested
 from rgflow.network import MLP
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def flow(
     wanted = requested(tensors, order)
     begin = start(net, inputs, first_kernel)
     samples = "one" if len(begin.overlap) == 1 else "many"
-    system = closure(wanted, samples=samples)
+    few = len(begin.overlap) <= MOST_INPUTS
+    system = closure([*wanted, *(measures(wanted, order) if few else ())], samples=samples)
     check_kinks(system, net.activation, kinks, samples == "one")
     from rgflow.flow.run import run  # loads Numba
 

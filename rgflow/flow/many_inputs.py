@@ -9,12 +9,13 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.algebra import System, Tensor
 from rgflow.codegen import Kernel, kernel
-from rgflow.errors import InputError
+from rgflow.errors import AccuracyError, InputError
 from rgflow.flow.history import History
 from rgflow.flow.moments import Plan, plan
+from rgflow.flow.orders import MOST_INPUTS
 from rgflow.flow.state import State
 
-MOST_INPUTS = 4  # brackets of four-point tensors are averages over up to four inputs
+LOST = 0.01  # of K: with a larger error first-order estimates of its consequences mean nothing
 EPSILON = np.finfo(float).eps
 
 
@@ -53,13 +54,18 @@ def _check_size(system: System, samples: int) -> None:
 def _brackets(activation: Activation, moments: Plan, K: Any, doubt_of_K: Any) -> tuple[Any, Any]:
     """Brackets at K and their error: of quadrature, of rounding, and of K itself.
 
-    The last is twice the change when K moves by its error, variances up and correlations down, which is where nearly
-    equal inputs are most sensitive.
+    The last is the change when K moves by its error, variances up and correlations down, to which nearly equal inputs
+    are most sensitive.
     """
+    if doubt_of_K.max() > LOST * np.abs(K).max():
+        raise AccuracyError(
+            f"the numerical error of K, {doubt_of_K.max():.1e}, has grown to the size of K: the flow of "
+            f"{activation.name} runs away from an unstable point; choose other hyperparameters or fewer layers"
+        )
     values, errors = moments.evaluate(activation, K)
     outward = np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K))
     moved, _ = moments.evaluate(activation, K + outward * doubt_of_K)
-    return values, errors + EPSILON * np.abs(values) + 2 * np.abs(moved - values)
+    return values, errors + EPSILON * np.abs(values) + np.abs(moved - values)
 
 
 def _step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,37 +19,66 @@ PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
 # Differences of the two rules, relative to the integral of the absolute value: rounding of sums of hundreds of terms;
 # good enough if more nodes do not help; and what no number should be built on.
 ROUNDING, ENOUGH, USELESS = 1e-13, 1e-11, 1e-6
+EPSILON = np.finfo(float).eps
+SUM_ROUNDING = 8 * EPSILON  # of a bracket, relative to the absolute values of its terms: weights, sigma and their sum
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass through the layers.
+
+    history : (L, 2, tensors), the flow under the fine rule and under the coarse one. spread : the largest difference of
+    both rules over all brackets, relative to the integral of their absolute terms. brackets, doubts : for each further
+    layer the brackets of the fine rule and their errors.
+    """
+
+    history: Any
+    spread: float
+    brackets: list[Any]
+    doubts: list[Any]
 
 
 def run_one(activation: Activation, system: System, known: dict[Tensor, Any], hyper: Any) -> History:
     """All layers, with more nodes until the two rules agree.
 
     The error of a value is the distance of two whole flows, one under each rule, so that an instability of the flow
-    shows in it, plus the rounding of one layer for every layer.
+    shows in it, plus a bound on what rounding and quadrature of every layer leave where large terms cancel.
     """
     program = kernel(system, activation)
     first = np.array([float(known[t][0, 0]) if t in known else 0.0 for t in system.tensors])
     found = _refine(program, activation, system, first, hyper)
-    values = found[:, 0]
-    rounding = 8 * np.finfo(float).eps * np.abs(values) * np.arange(1, len(values) + 1)[:, None]
-    errors = np.abs(found[:, 0] - found[:, 1]) + rounding
+    values = found.history[:, 0]
+    errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(program, values, found, hyper)
     return History(
         {tensor: values[:, i] for i, tensor in enumerate(system.tensors)},
         {tensor: errors[:, i] for i, tensor in enumerate(system.tensors)},
     )
 
 
-def _refine(program: Kernel, activation: Activation, system: System, first: Any, hyper: Any) -> Any:
+def _bound(program: Kernel, values: Any, found: Pass, hyper: Any) -> Any:
+    """Errors carried by the polynomial with positive coefficients: its growth from (|x|, |b|) to (|x| + e, |b| + e)."""
+    step = Stepper(program)
+    errors = [2 * EPSILON * np.abs(values[0])]
+    for layer, constants in enumerate(hyper):
+        state, brackets = np.abs(values[layer]), np.abs(found.brackets[layer])
+        below = step(state, brackets, constants, True)
+        above = step(state + errors[-1], brackets + found.doubts[layer], constants, True)
+        errors.append(above - below + 4 * EPSILON * below)
+    return np.array(errors)
+
+
+def _refine(program: Kernel, activation: Activation, system: System, first: Any, hyper: Any) -> Pass:
     at_kernel = system.tensors.index(Tensor.named("K"))
     specifications = [(shape.orders, shape.pending) for shape in program.table.shapes]
-    best, spread = None, np.inf
+    best: Pass | None = None
+    spread = np.inf
     for nodes in PANELS if activation.kinks else NODES:
-        found, now = flow_with(program, first, hyper, nodes)
-        if nodes < least_nodes(activation, specifications, float(found[:, :, at_kernel].max())):
+        found = flow_with(program, first, hyper, nodes)
+        if nodes < least_nodes(activation, specifications, float(found.history[:, :, at_kernel].max())):
             continue  # two rules that cannot see an oscillation agree on a wrong value
-        improved = now < spread
+        improved = found.spread < spread
         if improved:
-            best, spread = found, now
+            best, spread = found, found.spread
         if spread <= ROUNDING or (spread <= ENOUGH and not improved):
             break
     if best is None or spread > USELESS:
@@ -60,7 +90,7 @@ def _refine(program: Kernel, activation: Activation, system: System, first: Any,
     return best
 
 
-def flow_with(program: Kernel, first: Any, hyper: Any, nodes: int) -> tuple[Any, float]:
+def flow_with(program: Kernel, first: Any, hyper: Any, nodes: int) -> Pass:
     """One pass through all layers with a given number of nodes.
 
     Parameters
@@ -71,22 +101,12 @@ def flow_with(program: Kernel, first: Any, hyper: Any, nodes: int) -> tuple[Any,
         C_b, C_W, lambda_b, lambda_W, r for every further layer.
     nodes : int
         Nodes of the coarse rule on each side of zero, or panels between kinks.
-
-    Returns
-    -------
-    history : array (L, 2, tensors)
-        The flow with the fine rule and with the coarse one.
-    spread : float
-        The largest difference of both rules over all brackets, relative to the integral of the absolute value.
     """
-    count = len(program.table.tensors)
-    work = np.array([[i, 0, i] for i in range(count)], np.int64)
-    offsets = np.arange(count, dtype=np.int64)
-    places = np.arange(len(program.table.shapes), dtype=np.int64)
+    step = Stepper(program)
     at_kernel = program.table.tensors.index(Tensor.named("K"))
-    history = np.zeros((len(hyper) + 1, 2, count))
-    history[0] = first
-    spread = 0.0
+    history = np.zeros((len(hyper) + 1, 2, len(first)))
+    history[0, 0], history[0, 1] = first, first * (1 + 2 * EPSILON)
+    brackets, doubts, spread = [], [], 0.0
     for layer, constants in enumerate(hyper, start=1):
         for rule in (0, 1):
             K = float(history[layer - 1, rule, at_kernel])
@@ -100,8 +120,27 @@ def flow_with(program: Kernel, first: Any, hyper: Any, nodes: int) -> tuple[Any,
                     f"a Gaussian average at K = {K:.6g}, layer {layer}, is not finite: it overflows, or a kink meets a "
                     "vanishing kernel; choose other hyperparameters or inputs"
                 )
-            apart = np.abs(values[:, 0] - values[:, 1]) / np.where(scale > 0, scale, 1.0)
-            spread = max(spread, float(apart.max(initial=0.0)))
-            column = np.ascontiguousarray(values[:, rule])
-            history[layer, rule] = program.step(1, work, history[layer - 1, rule], offsets, column, places, constants)
-    return history, spread
+            apart = np.abs(values[:, 0] - values[:, 1])
+            spread = max(spread, float((apart / np.where(scale > 0, scale, 1.0)).max(initial=0.0)))
+            if rule == 0:
+                brackets.append(values[:, 0])
+                doubts.append(apart + SUM_ROUNDING * scale)
+            # the second flow is moved by what rounding may do, so that an instability shows how it would grow
+            column = values[:, 0] if rule == 0 else values[:, 1] + SUM_ROUNDING * scale
+            history[layer, rule] = step(history[layer - 1, rule], column, constants)
+    return Pass(history, spread, brackets, doubts)
+
+
+class Stepper:
+    """One layer of one input: every tensor is one number."""
+
+    def __init__(self, program: Kernel):
+        count = len(program.table.tensors)
+        self.program = program
+        self.work = np.array([[i, 0, i] for i in range(count)], np.int64)
+        self.offsets = np.arange(count, dtype=np.int64)
+        self.places = np.arange(len(program.table.shapes), dtype=np.int64)
+
+    def __call__(self, state: Any, brackets: Any, hyper: Any, positive: bool = False) -> Any:
+        column = np.ascontiguousarray(brackets)
+        return self.program.step(1, self.work, state, self.offsets, column, self.places, hyper, positive)

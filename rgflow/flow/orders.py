@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rgflow.algebra import Tensor
-from rgflow.algebra.tensor import split_order
-from rgflow.errors import InputError, OrderError
+from rgflow.algebra.tensor import listed, split_order
+from rgflow.checks import whole
+from rgflow.errors import OrderError
+
+MOST_INPUTS = 4  # different inputs with four-point tensors: their brackets are averages over up to four
 
 
 def requested(names: str | Iterable[str | Tensor], order: int) -> tuple[Tensor, ...]:
@@ -16,13 +19,9 @@ def requested(names: str | Iterable[str | Tensor], order: int) -> tuple[Tensor, 
 
     Raises OrderError for a tensor or coefficient beyond the order, InputError for an empty or wrong request.
     """
-    if not isinstance(order, int) or isinstance(order, bool) or order < 0:
-        raise InputError(f"order is {order!r}; it counts powers of 1/n and is an integer of at least 0")
-    wanted = [names] if isinstance(names, (str, Tensor)) else list(names)
-    if not wanted:
-        raise InputError("tensors is empty; name at least one, such as 'K'")
+    order = whole("order", order, 0)
     found: dict[Tensor, None] = {}
-    for name in wanted:
+    for name in listed(names):
         tensor = Tensor.named(name)
         if tensor.cost > order:
             raise OrderError(
@@ -33,3 +32,11 @@ def requested(names: str | Iterable[str | Tensor], order: int) -> tuple[Tensor, 
         for q in [tensor.order] if alone else range(order - tensor.level + 2):
             found[Tensor(tensor.structure, q)] = None
     return tuple(found)
+
+
+def measures(wanted: tuple[Tensor, ...], order: int) -> tuple[Tensor, ...]:
+    """What a flow of order 1 or more carries besides, to measure its own expansion: V, and with directions A and B."""
+    if order == 0:
+        return ()
+    directions = any(edges for tensor in wanted for pair in tensor.structure for edges in pair)
+    return tuple(Tensor.named(name) for name in ("K", "V", *(("Theta", "A", "B") if directions else ())))

@@ -27,7 +27,8 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
     xarray.Dataset
         For each letter NAME (n^{k-1} times the cumulant, as :func:`rgflow.sample` measures it) and NAME_error, the
         estimated size of the first order that is left out, plus the numerical error. The estimate continues the known
-        orders with the largest ratio that the flow has seen; it is infinite where that ratio is 1 or more.
+        orders with the largest ratio that the flow has seen; it is infinite where that ratio is 1 or more, and where
+        every known order vanishes (P of ReLU, say). An estimate, not a bound: it may miss by a factor of several.
 
     Raises
     ------
@@ -72,7 +73,9 @@ def _sum(ds: xarray.Dataset, letter: str, names: list[str]) -> tuple[Any, Any]:
     left_out: Any = sizes[0]
     for size in sizes[1:]:
         left_out = np.maximum(left_out, size)
-    left_out = left_out.where(ratio < 1, np.inf).where(ratio > 0, 0.0)
+    # where every known order vanishes while the metric fluctuates, the size of the next is not known at all
+    unknown = (sum(sizes) == 0) & (ratio > 0)
+    left_out = left_out.where(ratio < 1, np.inf).where(ratio > 0, 0.0).where(~unknown, np.inf)
     numerical = sum(ds["numerical_error"].sel(coefficient=name, drop=True) / fan_in**q for q, name in enumerate(names))
     error = (left_out + numerical).broadcast_like(value).transpose(*value.dims)
     error.attrs = {"long_name": f"estimated size of the orders left out of {letter}, and numerical error"}

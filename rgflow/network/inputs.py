@@ -9,6 +9,7 @@ Flows and samples start from the same validated overlaps, with equal inputs merg
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -20,10 +21,15 @@ from rgflow.errors import InputError
 from rgflow.network.mlp import MLP, Dense
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 # Roundings, each of eps times the scale of the kernel, that an entry may carry: its dot product, the division by n_0,
 # C_b + C_W g and its inverse, and the eigenvalue routine. Kernels of dependent inputs show 3 at most.
 _ROUNDINGS = 16
+# The same input, computed in two ways, differs by a few roundings.
+_EQUAL = 4 * np.finfo(float).eps
+# Below, overlaps have lost digits.
+_UNDERFLOW = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +41,13 @@ class Given:
     overlap : array (M, M)
         x_a . x_b / n_0 of the inputs that differ.
     place : array of N ints
-        For each input as given, its place among those that differ: equal inputs are merged.
+        For each input as given, its place among those that differ: inputs equal to rounding are merged.
     single : bool
         One input: results carry no sample dimensions.
     """
 
     overlap: Floats
-    place: NDArray[np.intp]
+    place: Places
     single: bool
 
     def expand(self, values: Floats, arguments: int) -> Floats:
@@ -76,20 +82,17 @@ def _from_inputs(net: MLP, inputs: Any) -> Given:
     x = x[None, :] if x.ndim == 1 else x
     if x.ndim != 2 or x.shape[1] != n_0:
         raise InputError(f"inputs has shape {np.shape(inputs)}; the network takes (N, {n_0}) with N >= 1, or ({n_0},)")
-    # Adding zero makes -0 and 0 the same row.
-    different, place = np.unique(x + 0.0, axis=0, return_inverse=True)
-    order = np.unique(place, return_index=True)[1].argsort()  # keep the user's order
-    rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    different, place = different[order], rank[np.reshape(place, -1)]
     with np.errstate(over="ignore", invalid="ignore"):
-        overlap = different @ different.T / n_0
+        overlap = x @ x.T / n_0
     _refuse_overflow("inputs", net.layers[0], overlap)
+    place, kept = _merged(len(x), lambda a, others: _same_inputs(x, overlap, a, others))
+    if len(kept) < len(x):
+        overlap = x[kept] @ x[kept].T / n_0
     return Given(overlap / 2 + overlap.T / 2, place, len(x) == 1)
 
 
 def _from_kernel(dense: Dense, first_kernel: Any) -> Given:
-    kernel = _floats("first_kernel", first_kernel)
+    kernel = _floats("first_kernel", first_kernel, "fiu")
     kernel = kernel[None, None] if kernel.ndim == 0 else kernel
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError(f"first_kernel has shape {np.shape(first_kernel)}; give a number or an N x N matrix")
@@ -110,25 +113,41 @@ def _from_kernel(dense: Dense, first_kernel: Any) -> Given:
     _refuse_indefinite(implied, overlap, slack / C_W)
     # Within that slack a vanishing input may have come out below zero.
     np.fill_diagonal(overlap, np.maximum(np.diagonal(overlap), 0.0))
-    place = _equal_rows(kernel)
-    kept = [int(np.flatnonzero(place == i)[0]) for i in range(place.max() + 1)]
+    place, kept = _merged(len(kernel), lambda a, others: _same_kernel(kernel, a, others))
     return Given(overlap[np.ix_(kept, kept)], place, len(kernel) == 1)
 
 
-def _equal_rows(kernel: Floats) -> NDArray[np.intp]:
+def _merged(count: int, same: Callable[[int, Places], NDArray[np.bool_]]) -> tuple[Places, Places]:
+    """For each input its place among those kept, and these, in the user's order: ``same`` as an earlier one is not."""
+    place, kept = np.zeros(count, np.intp), np.zeros(count, np.intp)
+    number = 0
+    for a in range(count):
+        equal = np.flatnonzero(same(a, kept[:number]))
+        place[a] = equal[0] if equal.size else number
+        if not equal.size:
+            kept[number] = a
+            number += 1
+    return place, kept[:number]
+
+
+def _same_kernel(kernel: Floats, a: int, others: Places) -> NDArray[np.bool_]:
     """Inputs are equal if K_aa = K_ab = K_bb to rounding."""
-    place: list[int] = []
-    kept: list[int] = []
-    for a in range(len(kernel)):
-        for i, b in enumerate(kept):
-            spread = abs(kernel[a, a] - kernel[a, b]) + abs(kernel[b, b] - kernel[a, b])
-            if spread <= 4 * np.finfo(float).eps * abs(kernel[a, a]):
-                place.append(i)
-                break
-        else:
-            place.append(len(kept))
-            kept.append(a)
-    return np.array(place, np.intp)
+    crossed = kernel[a, others]
+    spread = np.abs(kernel[a, a] - crossed) + np.abs(kernel[others, others] - crossed)
+    return np.asarray(spread <= _EQUAL * abs(kernel[a, a]))
+
+
+def _same_inputs(x: Floats, overlap: Floats, a: int, others: Places) -> NDArray[np.bool_]:
+    """Inputs are equal if every entry is, to rounding at the scale of the largest.
+
+    Stricter than the kernel, which moves by the square of their distance: 1e-9 apart is the same kernel to rounding.
+    """
+    found = np.zeros(len(others), np.bool_)
+    # Most differ widely: their overlaps tell without a look at the entries.
+    near = np.flatnonzero(np.abs(overlap[a, others] - overlap[a, a]) <= 1e-6 * overlap[a, a] + _UNDERFLOW)
+    apart = np.abs(x[others[near]] - x[a]).max(axis=1)
+    found[near] = apart <= _EQUAL * np.abs(x[a]).max()
+    return found
 
 
 def _refuse_overflow(name: str, dense: Dense, overlap: Floats) -> None:
@@ -146,16 +165,19 @@ def _refuse_indefinite(name: str, matrix: Floats, slack: float) -> None:
         raise InputError(f"{name} is not positive semidefinite (eigenvalue {lowest:.3g}); no inputs have it")
 
 
-def _floats(name: str, values: Any) -> Floats:
-    """A finite array of float64 that is not empty, from numbers: text is not parsed."""
+def _floats(name: str, values: Any, kinds: str = "fiub") -> Floats:
+    """A finite array of float64 that is not empty, from numbers: text is not parsed, a mask is not dropped."""
+    if np.ma.is_masked(values) or (isinstance(values, (list, tuple)) and any(map(np.ma.is_masked, values))):
+        raise InputError(f"{name} holds masked entries, which have no value; leave them out or fill them (.filled)")
     try:
         array = np.asarray(values)
-        # Python's integers beyond 64 bits and fractions arrive as objects.
-        numbers = array.dtype.kind in "fiub" or (
-            array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat)
-        )
+        numbers = array.dtype.kind in kinds
+        if array.dtype.kind == "O":  # Python's integers beyond 64 bits and fractions arrive as objects
+            bools = "b" in kinds
+            numbers = all(isinstance(value, Real) and (bools or not isinstance(value, bool)) for value in array.flat)
         if not numbers:
-            raise TypeError(f"its type is {array.dtype}")
+            remedy = "; convert it with .astype(float)" if array.dtype.kind == "O" else ""
+            raise TypeError(f"its type is {array.dtype}{remedy}")
         with np.errstate(over="ignore"):
             floats: Floats = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:

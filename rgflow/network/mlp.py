@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
@@ -96,7 +99,11 @@ class MLP:
 
         >>> MLP.uniform(n_in=64, width=128, depth=3, n_out=10, activation="gelu").widths
         (64, 128, 128, 10)
+
+        Raises UnknownName for a keyword that is not a hyperparameter, InputError for values that MLP refuses.
         """
+        for name in hyperparameters:
+            _known(name)
         hidden = whole("depth", depth, 1) - 1
         return cls([n_in, *[width] * hidden, width if n_out is None else n_out], activation, **hyperparameters)
 
@@ -112,8 +119,7 @@ class MLP:
 
     def hyperparameter(self, name: str) -> tuple[float, ...]:
         """C_b, C_W, lambda_b or lambda_W of every layer; UnknownName for any other name."""
-        if name not in HYPERPARAMETERS:
-            raise UnknownName("hyperparameter", name, HYPERPARAMETERS)
+        _known(name)
         return tuple(getattr(layer, name) for layer in self.layers)
 
     def to_json(self) -> str:
@@ -154,6 +160,11 @@ class MLP:
         return f"MLP({', '.join(parts)})"
 
 
+def _known(name: Any) -> None:
+    if name not in HYPERPARAMETERS:
+        raise UnknownName("hyperparameter", name, HYPERPARAMETERS)
+
+
 def _widths(widths: Iterable[int]) -> tuple[int, ...]:
     try:
         sizes = tuple(widths)
@@ -165,7 +176,7 @@ def _widths(widths: Iterable[int]) -> tuple[int, ...]:
 
 
 def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[float, ...]:
-    if isinstance(value, str):
+    if isinstance(value, (str, bytes, bytearray, Mapping, AbstractSet)):
         raise InputError(f"{name} is {value!r}; give a number or one number per layer")
     try:
         values = tuple(value)  # type: ignore[arg-type]
@@ -178,7 +189,7 @@ def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[f
 
 def _not_negative(name: str, value: Any) -> float:
     try:
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes, bytearray, bool, np.bool_)):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):

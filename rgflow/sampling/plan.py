@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from rgflow.checks import kinks_rule
-from rgflow.errors import InputError, KinkError, UnknownName
+from rgflow.errors import InputError, KinkError
 from rgflow.network import MLP
 from rgflow.sampling.estimators import LETTERS
 from rgflow.sampling.jets import Directions, subsets
 from rgflow.sampling.statistics import MINIMUM_BATCHES, batch_sizes
 
-# Samples are measured as they are, all orders in 1/n together. Value: number of sample arguments.
-SAMPLE_ARGUMENTS = {"K": 2, "Theta": 2, **dict.fromkeys(("V", "A", "B", "D", "F", *LETTERS), 4), "V6": 6}
 _OF_NEURONS = {"K", "V", "V6"}
 _OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
 # Tangent directions drawn for each network: ddNTK letters hold two; more lower the variance no faster than they cost.
@@ -28,32 +25,22 @@ _CACHE = 2**21
 _MOST = 2**53
 
 
-def validated_names(tensors: Iterable[str] | str) -> tuple[str, ...]:
-    """The names asked for, in order and once each.
+def check_networks(networks: int, names: Collection[str]) -> None:
+    """Refuse too few networks for standard errors, or more than can be counted.
 
     Raises
     ------
-    UnknownName
-        With the nearest known names.
     InputError
-        For what is not a name or a list of names, an empty list, and coefficients such as ``K_1``.
+        For fewer than 100 networks (two for each of 50 batches), or 150 with V6 (three), and for more than 2^53.
     """
-    if not isinstance(tensors, Iterable):
-        raise InputError(f"tensors is {tensors!r}; give a name or a list of names")
-    names = [tensors] if isinstance(tensors, str) else list(tensors)
-    if not names:
-        raise InputError(f"tensors is empty; ask for some of {', '.join(SAMPLE_ARGUMENTS)}")
-    for name in names:
-        if isinstance(name, str) and name in SAMPLE_ARGUMENTS:
-            continue
-        suffixed = re.fullmatch(r"(\w+)_\d+", name) if isinstance(name, str) else None
-        if suffixed and suffixed[1] in SAMPLE_ARGUMENTS:
-            raise InputError(
-                f"{name!r} is one coefficient of the expansion in 1/n, but samples are totals: a sampled network holds "
-                f"all orders at once; ask for {suffixed[1]!r} and compare it with the total of its coefficients"
-            )
-        raise UnknownName("sampled tensor", name, SAMPLE_ARGUMENTS)
-    return tuple(dict.fromkeys(names))
+    if networks > _MOST:
+        raise InputError(f"networks is {networks}; beyond {_MOST} (2^53) their number itself is rounded")
+    least = MINIMUM_BATCHES * (3 if "V6" in names else 2)
+    if networks < least:
+        raise InputError(
+            f"networks is {networks}; standard errors come from {MINIMUM_BATCHES} batches and need at least "
+            f"{least} networks for {', '.join(names)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -164,21 +151,8 @@ class Plan:
         return 8 * (most + 4 * self.inputs**4)
 
     def batches(self, networks: int) -> Sequence[int]:
-        """Sizes of the batches.
-
-        Raises
-        ------
-        InputError
-            For fewer than 100 networks (two for each of 50 batches), or 150 with V6 (three), and for more than 2^53.
-        """
-        if networks > _MOST:
-            raise InputError(f"networks is {networks}; beyond {_MOST} (2^53) their number itself is rounded")
-        least = MINIMUM_BATCHES * (3 if "V6" in self.names else 2)
-        if networks < least:
-            raise InputError(
-                f"networks is {networks}; standard errors come from {MINIMUM_BATCHES} batches and need at least "
-                f"{least} networks for {', '.join(self.names)}"
-            )
+        """Sizes of the batches; InputError for a number of networks that :func:`check_networks` refuses."""
+        check_networks(networks, self.names)
         return batch_sizes(networks, self.record_bytes())
 
     def chunk(self, memory: int, threads: int, batch: int) -> int:

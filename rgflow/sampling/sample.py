@@ -17,7 +17,8 @@ from rgflow.sampling import draw, statistics
 from rgflow.sampling.draw import Array
 from rgflow.sampling.estimators import pair_index
 from rgflow.sampling.first import FirstLayer, first_layer
-from rgflow.sampling.plan import SAMPLE_ARGUMENTS, Plan, validated_names
+from rgflow.sampling.names import SAMPLE_ARGUMENTS, validated_names
+from rgflow.sampling.plan import Plan
 from rgflow.sampling.run import all_batches
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def sample(
     inputs: Any = None,
     *,
     first_kernel: Any = None,
-    tensors: Iterable[str] | str = ("K", "V"),
+    tensors: Iterable[Any] | str = ("K", "V"),
     networks: int = 10_000,
     seed: Any = None,
     kinks: str = "error",
@@ -60,6 +61,7 @@ def sample(
     first_kernel : number or array (N, N)
         K of layer 1; it implies x.x'/n_0 = (first_kernel - C_b)/C_W.
     tensors : names
+        Letters, jets in any spelling ("1 2|3 4" is V), or Tensors.
     networks : int
         At least 100 (150 for V6): standard errors come from the spread of at least 50 batches. Memory does not grow
         with their number.
@@ -85,7 +87,8 @@ def sample(
     Raises
     ------
     InputError
-        For values outside their domain, a kernel that is not positive semidefinite, or coefficients such as ``K_1``.
+        For values outside their domain, a kernel that is not positive semidefinite, coefficients such as
+        ``K_1``, or tensors that are not sampled.
     UnknownName
         For a tensor nobody knows.
     KinkError

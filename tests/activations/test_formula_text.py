@@ -147,6 +147,19 @@ def test_unknown_names_come_with_a_suggestion(name):
         activation(name)
 
 
+def test_names_match_whatever_their_case():
+    for name, meant in (("ReLU", "relu"), ("GELU", "gelu"), ("Tanh", "tanh")):
+        with pytest.raises(UnknownName, match=f"did you mean '{meant}'"):
+            activation(name)
+
+
+def test_a_piecewise_expression_is_told_how_else():
+    s = sympy.Symbol("s")
+    for expression in (sympy.Piecewise((s, s > 0), (0, True)), 1 + s * sympy.Piecewise((1, s > 1), (-s, True))):
+        with pytest.raises(FormulaError, match=r"is Max\(s, 0\)"):
+            activation(expression)
+
+
 def test_parameters_are_checked():
     for call, error in [
         (lambda: activation("leaky_relu", slop=1), UnknownName),

@@ -68,7 +68,7 @@ def test_bad_questions():
             derive("K", samples=bad)
         with pytest.raises(InputError, match="samples"):
             closure("K", samples=bad)
-    with pytest.raises(InputError, match="no names"):
+    with pytest.raises(InputError, match="no tensor is named"):
         closure([])
     with pytest.raises(InputError, match="not a layer"):
         derive("K", layer="dense")

@@ -95,6 +95,23 @@ def test_a_terminal_without_greek_letters_does_not_crash():
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert "V' = " in done.stdout
+    assert "<ssss>" in done.stdout
+    assert "?" not in done.stdout
+    many = program("derive", "V", "--samples", "many", PYTHONIOENCODING="ascii").stdout
+    assert "db1" in many
+    assert "?" not in many
+    assert "<σσσσ>" in program("derive", "V", PYTHONIOENCODING="utf-8").stdout
+    assert "?" not in program("flow", "tanh", *SMALL, "--check", "100", PYTHONIOENCODING="ascii").stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+@pytest.mark.parametrize("arguments", [["derive", "V"], ["derive", "V_1", "--closure", "--latex"], ["--version"]])
+def test_an_output_that_cannot_be_written_is_told(arguments):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write the output: No space left")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_reader_that_leaves_is_met_with_silence():

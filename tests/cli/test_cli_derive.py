@@ -42,6 +42,11 @@ def test_narrow_terminals(rgflow, monkeypatch):
     assert "V'[1,2,3,4] =" in done.out
 
 
+def test_help_shows_a_corrected_name_that_works(rgflow):
+    assert '"1 2|3e 4e_1"' in rgflow("derive", "--help").out
+    assert rgflow("derive", "1 2|3e 4e_1").out.startswith("D_1: ")
+
+
 def test_latex_alone(rgflow):
     assert rgflow("derive", "V", "--latex").out == rg.derive("V").latex() + "\n"
     assert rgflow("derive", "V", "--latex", "--closure").out == rg.closure("V").latex() + "\n"

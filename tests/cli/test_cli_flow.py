@@ -156,8 +156,41 @@ def test_letters_are_what_can_be_sampled():
     net = rg.MLP.uniform(n_in=2, width=2, depth=2, activation="tanh")
     mc = rg.sample(net, first_kernel=1.0, tensors=list(LETTERS), networks=150, seed=0)
     assert {str(name) for name in mc.data_vars if not str(name).endswith("_se")} == set(LETTERS)
-    with pytest.raises(rg.UnknownName):
+    with pytest.raises(rg.InputError, match="not sampled"):
         rg.sample(net, first_kernel=1.0, tensors=["G[1 2|3 4|5e 6e]"], networks=150)
+
+
+def test_what_is_not_sampled_is_said_in_pipes_too(rgflow):
+    arguments = ("flow", "tanh", "--width", "8", "--depth", "2", *KERNEL, "--check", "100", "--order", "2")
+    for more in ((), ("--json",)):
+        done = rgflow(*arguments, "--tensors", "K,1 2|3 4|5e 6e", *more)
+        assert done.code == 0
+        assert done.err == "not sampled, for want of an estimator: G[1 2|3 4|5e 6e]\n"
+    assert rgflow(*arguments, "--tensors", "K,1 2|3 4").err == ""
+
+
+def test_too_few_networks_are_refused_before_the_work(rgflow, monkeypatch):
+    monkeypatch.setattr(sys.modules["rgflow.flow"], "flow", None)
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--order", "2", "--tensors", "V6", "--check", "100")
+    assert done.code == 1
+    assert "at least 150 networks" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_orders_beyond_the_promise_are_allowed_and_told(rgflow):
+    small_order = ("flow", "linear", "--width", "8", "--depth", "2", *KERNEL, "--tensors", "K", "--order")
+    done = rgflow(*small_order, "3")
+    assert done.code == 0
+    assert "+ K_3 / n^3" in done.out
+    assert "promised to order 2" in done.err
+    assert done.err.count("\n") == 1
+    assert rgflow(*small_order, "2").err == ""
+
+
+def test_one_is_no_plural(rgflow):
+    done = rgflow("flow", "tanh", "--width", "1", "--depth", "1", *KERNEL, "--tensors", "K")
+    assert "tanh: 1 input, no hidden layer, 1 output; 1 weight layer\n" in done.out
+    assert "2 weight layers" in rgflow("flow", "tanh", "--width", "4", "--depth", "2", *KERNEL).out
 
 
 def test_what_has_no_total_is_refused_before_the_sampling(rgflow, monkeypatch):
@@ -240,6 +273,15 @@ def test_errors_are_told_in_one_line(rgflow, arguments, said):
 def test_a_bad_file_name_is_refused_before_the_work(rgflow, monkeypatch):
     monkeypatch.setattr(sys.modules["rgflow.flow"], "flow", None)
     assert rgflow("flow", "tanh", "--plot", "flow.gif").code == 1
+
+
+@pytest.mark.parametrize(("option", "name"), [("--save", "flow.nc"), ("--plot", "flow.png")])
+def test_a_directory_is_refused_before_the_work(rgflow, monkeypatch, tmp_path, option, name):
+    monkeypatch.setattr(sys.modules["rgflow.flow"], "flow", None)
+    (tmp_path / name).mkdir()
+    done = rgflow("flow", "tanh", option, str(tmp_path / name))
+    assert done.code == 1
+    assert "is a directory" in done.err
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 7, 32, 33, 1000])

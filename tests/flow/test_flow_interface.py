@@ -190,3 +190,48 @@ def test_totals_beyond_the_expansion_have_infinite_error():
     net = rg.MLP.uniform(n_in=3, width=4, depth=12, activation="relu", C_W=2.0)
     tot = rg.total(rg.flow(net, first_kernel=1.0, tensors="K"))
     assert np.isinf(tot["K_error"][-1])
+
+
+@pytest.mark.parametrize("tensors", [["B"], ["F"], ["Q"], ["K"]])
+def test_trust_does_not_depend_on_what_else_was_asked(tensors):
+    net = rg.MLP.uniform(n_in=3, width=20, depth=6, activation="relu", C_W=2.0)
+    alone = rg.flow(net, first_kernel=1.0, tensors=tensors, kinks="almost_everywhere")
+    more = rg.flow(net, first_kernel=1.0, tensors=[*tensors, "V", "A", "B", "Theta"], kinks="almost_everywhere")
+    for name in ("expansion_ratio", "trusted_layers"):
+        np.testing.assert_array_equal(alone[name].sel(letter=tensors[0]), more[name].sel(letter=tensors[0]))
+
+
+def test_a_vanishing_leading_order_does_not_claim_to_be_exact():
+    """P of ReLU is zero at leading order and not beyond: its error is unknown, not zero."""
+    net = rg.MLP.uniform(n_in=3, width=20, depth=4, activation="relu", C_W=2.0)
+    tot = rg.total(rg.flow(net, first_kernel=1.0, tensors=["K", "P"], kinks="almost_everywhere"))
+    assert np.isinf(tot["P_error"][1:]).all()
+    assert np.isfinite(tot["K_error"]).all()
+
+
+@pytest.mark.parametrize("tensors", [None, 5, [["K"]], [None], []])
+def test_requests_that_name_nothing(tensors):
+    with pytest.raises(rg.InputError):
+        rg.flow(NET, first_kernel=1.0, tensors=tensors)
+    with pytest.raises(rg.InputError):
+        rg.closure(tensors)
+
+
+def test_numpy_integers_count():
+    assert "K_1" in rg.flow(NET, first_kernel=1.0, tensors="K", order=np.int64(1))
+
+
+def test_a_flow_too_large_for_memory_is_refused():
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    with pytest.raises(rg.OrderError, match="GiB"):
+        rg.flow(NET, x, tensors="V", order=3)
+
+
+def test_errors_cross_processes():
+    import pickle
+
+    with pytest.raises(rg.UnknownName) as caught:
+        rg.derive("Theeta")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(again, rg.UnknownName)
+    assert str(again) == str(caught.value)

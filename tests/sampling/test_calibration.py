@@ -6,7 +6,7 @@ from scipy.stats import chi2
 
 from rgflow.network import MLP
 from rgflow.sampling import sample
-from rgflow.sampling.plan import SAMPLE_ARGUMENTS
+from rgflow.sampling.names import SAMPLE_ARGUMENTS
 from rgflow.sampling.statistics import Combination, batch_sizes, covariance, third_cumulant
 
 RUNS = 40

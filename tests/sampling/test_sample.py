@@ -9,7 +9,7 @@ import xarray
 from rgflow.errors import AccuracyError, InputError, KinkError, UnknownName
 from rgflow.network import MLP
 from rgflow.sampling import sample
-from rgflow.sampling.plan import SAMPLE_ARGUMENTS
+from rgflow.sampling.names import SAMPLE_ARGUMENTS
 
 ALL = tuple(SAMPLE_ARGUMENTS)
 NET = MLP([3, 6, 5, 7, 2], "tanh", C_b=0.1, C_W=[1.0, 1.5, 1.2, 0.9], lambda_b=[0.5, 1.0, 0.2, 0.7], lambda_W=0.8)
