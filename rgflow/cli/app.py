@@ -58,7 +58,8 @@ def main() -> None:
         try:
             app(prog_name="rgflow")
         finally:
-            sys.stdout.flush()  # what cannot be written is noticed here, not at the interpreter's end
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what cannot be written is noticed here, not at the interpreter's end
     except RgflowError as error:
         fail(str(error))
         raise SystemExit(1) from None
@@ -72,5 +73,5 @@ def main() -> None:
         raise SystemExit(1) from None
     except OSError as error:
         abandon()
-        fail(f"cannot write {error.filename or 'the output'}: {error.strerror or error}")
+        fail(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
         raise SystemExit(1) from None
