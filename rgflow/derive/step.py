@@ -25,8 +25,16 @@ from rgflow.algebra.terms import Bracket, Term, Value
 from rgflow.derive.hypergraphs import Cluster, Hyperedge, hypergraphs
 from rgflow.layers import Law
 
-Key = tuple[object, ...]
 THETA: Structure = (((0,), (0,)),)
+
+
+class Body(NamedTuple):
+    """A term without its coefficient: what like terms have in common."""
+
+    symbols: tuple[tuple[str, int], ...]
+    r: int
+    tensors: tuple[Value, ...]
+    brackets: tuple[Bracket, ...]
 
 
 class Monomial(NamedTuple):
@@ -61,18 +69,18 @@ def step(tensor: Tensor, samples: str, law: Law) -> tuple[Term, ...]:
     one = samples == "one"
     pairs = _pairs_of(tensor, one)
     integrands = [_expand(pair, law) for pair in pairs]
-    collected: dict[Key, Fraction] = defaultdict(Fraction)
+    collected: dict[Body, Fraction] = defaultdict(Fraction)
     k = len(pairs)
     if k == 1 and tensor.order == 0:
         for symbol in law.constants(*pairs[0]):
-            collected[(((symbol, 1),), 0, (), ())] += 1
+            collected[Body(((symbol, 1),), 0, (), ())] += 1
     for blocks in set_partitions(k):
         cost = len(blocks) - 1 + tensor.order
         for weight, brackets, vertex_of in _cumulants(blocks):
             choices = [_multiply([integrands[i] for i in bracket]) for bracket in brackets]
             for monomials in product(*choices):
                 _place_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
-    terms = (Term(coefficient, *key) for key, coefficient in collected.items() if coefficient)  # type: ignore[arg-type]
+    terms = (Term(coefficient, *body) for body, coefficient in collected.items() if coefficient)
     return tuple(sorted(terms, key=term_order))
 
 
@@ -143,7 +151,7 @@ def _dispositions(jets: tuple[Jet, ...]) -> Iterator[Legs]:
 
 
 def _place_jets(
-    collected: dict[Key, Fraction],
+    collected: dict[Body, Fraction],
     monomials: tuple[Monomial, ...],
     weight: Fraction,
     vertex_of: tuple[int, ...],
@@ -193,7 +201,7 @@ def _share_edges(legs: list[Edges]) -> list[list[int]]:
 
 
 def _collect(
-    collected: dict[Key, Fraction],
+    collected: dict[Body, Fraction],
     monomials: tuple[Monomial, ...],
     weight: Fraction,
     thetas: tuple[tuple[int, int], ...],
@@ -233,8 +241,8 @@ def _collect(
         number *= m.number
         for symbol in m.symbols:
             symbols[symbol] += 1
-    key = (tuple(sorted(symbols.items())), cost, tuple(values), tuple(unsorted[b] for b in order))
-    collected[key] += weight * number
+    body = Body(tuple(sorted(symbols.items())), cost, tuple(values), tuple(unsorted[b] for b in order))
+    collected[body] += weight * number
 
 
 @lru_cache(maxsize=4096)

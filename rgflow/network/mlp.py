@@ -175,13 +175,13 @@ def _widths(widths: Iterable[int]) -> tuple[int, ...]:
     return tuple(whole(f"widths[{i}]", n, 1) for i, n in enumerate(sizes))
 
 
-def _per_layer(name: str, value: float | Sequence[float], depth: int) -> tuple[float, ...]:
+def _per_layer(name: str, value: Any, depth: int) -> tuple[float, ...]:
     if isinstance(value, (str, bytes, bytearray, Mapping, AbstractSet)):
         raise InputError(f"{name} is {value!r}; give a number or one number per layer")
     try:
-        values = tuple(value)  # type: ignore[arg-type]
+        values = tuple(value)
     except TypeError:
-        return (value,) * depth  # type: ignore[return-value]
+        return (value,) * depth
     if len(values) != depth:
         raise InputError(f"{name} has {len(values)} values for a network of {depth} layers; give one number or {depth}")
     return values
