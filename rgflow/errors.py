@@ -74,5 +74,13 @@ class AccuracyError(RgflowError, ArithmeticError):
     """A number that cannot be given to a useful accuracy (divergence, overflow, nearly equal inputs at a kink)."""
 
 
+class NoClosedForm(RgflowError):
+    """A Gaussian average or a solution in depth that has no closed form, or none that the rules find."""
+
+
+class NoCriticalPoint(RgflowError):
+    """An activation that no choice of C_b and C_W makes critical; the message says why."""
+
+
 class StoreError(RgflowError, OSError):
     """A file or a cache directory that cannot be read or written."""
