@@ -68,6 +68,40 @@ def vertex_by_rgflow(kernel: np.ndarray) -> tuple[float, float]:
     return float(values[0, 0]), time.perf_counter() - start
 
 
+def brackets_of(sigma: str, names: list[str], nodes: int, calls: int = 50) -> tuple[float, float, int, int]:
+    """Microseconds for all brackets of a system at K = 1, as its kernel takes them and by quadrature; closed, all."""
+    from rgflow import activation
+    from rgflow.codegen import CLOSED, kernel
+    from rgflow.derive import closure
+
+    system = closure(names)
+    kernels = [kernel(system, activation(sigma), closed=closed) for closed in (True, False)]
+    best = [np.inf, np.inf]
+    for _ in range(40):  # in turn and many times, since a busy machine has slow spells
+        for which, program in enumerate(kernels):
+            out, scale = np.zeros((len(program.table.shapes), 2)), np.zeros(len(program.table.shapes))
+            function, growth = program.module.brackets_at, program.module.GROWTH_CUT
+            function(1.0, nodes, growth, out, scale)
+            start = time.perf_counter()
+            for _ in range(calls):
+                function(1.0, nodes, growth, out, scale)
+            best[which] = min(best[which], (time.perf_counter() - start) / calls * 1e6)
+    methods = list(kernels[0].methods.values())
+    return best[0], best[1], methods.count(CLOSED), len(methods)
+
+
+def closed_forms() -> None:
+    """Closed forms and quadrature side by side: the fewest nodes (panels at kinks) that a flow tries."""
+    for sigma, nodes in (("relu", 1), ("linear", 24), ("sin", 24), ("erf", 24), ("gelu", 24)):
+        for what, names in (("V", ["V", "K_1"]), ("eleven letters", [*LETTERS, "K_1", "Theta_1"])):
+            closed, plain, count, every = brackets_of(sigma, names, nodes)
+            print(
+                f"brackets of {what}, {sigma}, {count} of {every} closed: {closed:.2f} us, all by quadrature "
+                f"{plain:.2f} us, ratio {plain / closed:.1f}",
+                flush=True,
+            )
+
+
 def report(what: str, times: list[float], bound: float | None) -> None:
     """One line: median, spread, and the promise."""
     promise = f"  (promised < {bound} s: {'kept' if statistics.median(times) < bound else 'BROKEN'})" if bound else ""
@@ -102,6 +136,7 @@ def main(runs: int = 5) -> None:
             flow = [command, "flow", "tanh", "--width", "128", "--depth", "32"]
             report("rgflow flow tanh --width 128 --depth 32, first time", [process(flow)], None)
             report("rgflow flow tanh --width 128 --depth 32, warm", [process(flow) for _ in range(runs)], 3)
+    closed_forms()
     kernel = np.array([[1.2, 0.5], [0.5, 0.9]])
     vertex_by_rgflow(kernel)
     ours = [vertex_by_rgflow(kernel) for _ in range(runs)]

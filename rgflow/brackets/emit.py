@@ -1,277 +1,63 @@
-"""Readable source of single-input brackets: scalar loops that Numba compiles and plain Python runs."""
+"""Source of single-input brackets, in closed form where that serves, else by quadrature."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rgflow.activations import Activation
-from rgflow.brackets.jumps import branch_function, jump
-from rgflow.brackets.leibniz import Polynomial, leibniz
-from rgflow.brackets.rules import gauss_legendre
-from rgflow.brackets.smooth import Entry, is_odd
-from rgflow.brackets.traits import traits
-
-GAUSS_NODES = (24, 16)
+from rgflow.brackets.choice import closed_choice
+from rgflow.brackets.emit_quadrature import bracket_name, breaks_at_zero, kinked_lines, smooth_lines
+from rgflow.brackets.smooth import Entry
+from rgflow.brackets.straight import Straight
+from rgflow.brackets.terms import Closed
 
 
-def derivative_order(activation: Activation, brackets: Sequence[Entry]) -> int:
-    """The order that ``Activation.source`` must reach for these brackets."""
-    table = [_branch(activation, entry) for entry in brackets]
-    return max((order for terms in table for _, product in terms for order in product), default=0)
-
-
-def growth_rate(activation: Activation, brackets: Sequence[Entry]) -> float:
-    """The argument ``growth_cut``: rate of exponential growth of the strongest integrand."""
-    return float(activation.growth) * max((len(orders) for orders, _ in brackets), default=0)
-
-
-def bracket_name(entry: Entry) -> str:
-    """A bracket in plain text.
-
-    >>> bracket_name(((0, 1), 2))
-    "<s s' ; d^2>"
-    """
-    orders, pending = entry
-    primes = {0: "s", 1: "s'", 2: "s''", 3: "s'''"}
-    written = " ".join(primes.get(k, f"s^({k})") for k in orders)
-    return f"<{written} ; d^{pending}>" if pending else f"<{written}>"
-
-
-def single_input_source(brackets: Sequence[Entry], activation: Activation, name: str = "brackets") -> str:
+def single_input_source(
+    brackets: Sequence[Entry],
+    activation: Activation,
+    name: str = "brackets",
+    forms: Mapping[Entry, Closed] | None = None,
+) -> str:
     """Source text of the brackets of one input as functions of K.
 
-    Law: <d^m/dz^m prod sigma^{(k)}>_K by the trapezoid rule in t, z = sqrt(K) c sinh t with c = 1/max(1, sqrt K)
-    (z = sqrt(K) t for a sigma that oscillates or grows exponentially); for a kinked sigma Gauss-Legendre between the
-    kinks plus the jumps.
+    Law: <d^m/dz^m prod sigma^{(k)}>_K in closed form where that is as accurate as quadrature
+    (:func:`rgflow.brackets.choice.closed_choice`). The others by the trapezoid rule in t, z = sqrt(K) c sinh t with
+    c = 1/max(1, sqrt K) (z = sqrt(K) t for a sigma that oscillates or grows exponentially); for a kinked sigma
+    Gauss-Legendre between the kinks plus the jumps.
 
     Parameters
     ----------
     brackets : sequence of (orders, pending)
     activation : Activation
+    name : str
+    forms : mapping from (sorted orders, pending) to Closed
+        The closed forms to use, by default those of ``closed_choice``; {} for quadrature throughout.
 
     Returns
     -------
     str
         ``def brackets(K, n, growth_cut, out, scale)``: n nodes on each side of zero for a smooth sigma, n panels in
         each segment for a kinked one; growth_cut from :func:`growth_rate`; out (M, 2) receives the value and the
-        coarser rule, whose difference is the error; scale (M,) the integral of the absolute values
-        of its terms, 0 for a bracket that is exactly zero. Needs ``math``, ``numpy as np`` and the functions of
-        ``activation.source(derivative_order(...))``.
+        coarser rule, whose difference is the error (none in closed form); scale (M,) the integral of the absolute
+        values of its terms, or for a closed form their sum, 0 for a bracket that is exactly zero. Needs ``math``,
+        ``numpy as np`` and, if any bracket is by quadrature, the functions of
+        ``activation.source(derivative_order(...))`` for those that are.
     """
-    entries = [(tuple(sorted(orders)), pending) for orders, pending in brackets]
-    text = _kinked(entries, activation, name) if activation.kinks else _smooth(entries, activation, name)
+    entries = [_sorted(entry) for entry in brackets]
+    known = closed_choice(activation, entries) if forms is None else forms
+    rest = [(i, entry) for i, entry in enumerate(entries) if entry not in known]
+    head, body = (kinked_lines if activation.kinks else smooth_lines)(rest, activation, name) if rest else ([], [])
+    text = [*head, f"def {name}(K, n, growth_cut, out, scale):", *_closed(entries, known, activation), *body]
     return "\n".join(text) + "\n"
 
 
-def _branch(activation: Activation, entry: Entry) -> Polynomial:
-    return leibniz(tuple(sorted(entry[0])), entry[1])
-
-
-def _cut(activation: Activation, entries: Sequence[Entry]) -> float:
-    factors = max((len(orders) for orders, _ in entries), default=0)
-    return math.sqrt(max(81.0, 69 + 4 * traits(activation).power * factors))
-
-
-def least_nodes(activation: Activation, brackets: Sequence[Entry], kernel: float) -> float:
-    """Nodes n on each side of zero with which two rules can see an oscillating sigma at all (0 for any other).
-
-    The coarse rule has step h = cut/n and mistakes frequencies w for w - 2 pi/h. Its aliased frequency must pass the
-    highest frequency of a bracket, that of sigma times sqrt(K) times the number of factors, by 9: exp(-9^2/2) < 1e-17.
-    """
-    frequency = traits(activation).frequency
-    if frequency == 0:
-        return 0.0
-    factors = max((len(orders) for orders, _ in brackets), default=0)
-    cut = _cut(activation, brackets) + growth_rate(activation, brackets) * math.sqrt(kernel)
-    return cut * (factors * frequency * math.sqrt(kernel) + 9) / (2 * math.pi)
-
-
-class _Body:
-    """Straight-line products of d[0], d[1], ...; each product is formed once."""
-
-    def __init__(self, indent: str):
-        self.indent, self.lines = indent, list[str]()
-        self.names: dict[tuple[int, ...], str] = {}
-
-    def product(self, orders: tuple[int, ...]) -> str:
-        if not orders:
-            return "1.0"
-        if len(orders) == 1:
-            return f"d[{orders[0]}]"
-        if orders not in self.names:
-            left = self.product(orders[:-1])
-            self.names[orders] = f"q{'_'.join(map(str, orders))}"
-            self.lines.append(f"{self.indent}{self.names[orders]} = {left} * d[{orders[-1]}]")
-        return self.names[orders]
-
-    def value(self, polynomial: Polynomial) -> str:
-        terms = [(coefficient, self.product(orders)) for coefficient, orders in polynomial]
-        return " + ".join(text if c == 1 else f"{c}.0 * {text}" for c, text in terms) or "0.0"
-
-    def size(self, polynomial: Polynomial) -> str:
-        """The sum of the absolute values of the terms: what rounding is relative to, also where they cancel."""
-        if len(polynomial) == 1:
-            return "abs(x)"
-        terms = [(abs(coefficient), self.product(orders)) for coefficient, orders in polynomial]
-        return "w * (" + " + ".join(f"abs({text})" if c == 1 else f"{c}.0 * abs({text})" for c, text in terms) + ")"
-
-
-def _smooth(entries: Sequence[Entry], activation: Activation, name: str) -> list[str]:
-    order = derivative_order(activation, entries)
-    even = activation.parity != 0
-    live = [i for i, entry in enumerate(entries) if not is_odd(activation, (entry,))]
-    plain = activation.oscillating or activation.growth > 0 or activation.polynomial is not None
-    body = _Body(" " * 8)
-    for i in live:
-        value, size = body.value(leibniz(*entries[i])), body.size(leibniz(*entries[i]))
-        body.lines += [
-            f"        x = w * ({value})  # {bracket_name(entries[i])}",
-            f"        a{i} += x",
-            f"        e{i} += even * x",
-            f"        m{i} += {size}",
-        ]
-    lines = [
-        f"def {name}(K, n, growth_cut, out, scale):",
-        f"    # trapezoid rule, z = sqrt(K) u, u = {'t' if plain else 'c sinh t'}",
-        "    # even nodes: step h; all nodes: step h/2",
-        "    s = math.sqrt(K)",
-        f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
-    ]
-    lines += ["    h = cut / n"] if plain else ["    c = 1.0 / max(1.0, s)", "    h = math.asinh(cut / c) / n"]
-    lines += [f"    d = np.empty({order + 1})"]
-    lines += [f"    {letter}{i} = 0.0" for i in live for letter in "aem"]
-    lines += [f"    for i in range({'0' if even else '-2 * n'}, 2 * n + 1):", "        even = 1.0 - (i & 1)"]
-    if plain:
-        lines += ["        u = 0.5 * h * i", "        w = 0.3989422804014327 * 0.5 * h * math.exp(-0.5 * u * u)"]
-    else:
-        lines += [
-            "        t = 0.5 * h * i",
-            "        u = c * math.sinh(t)",
-            "        w = 0.3989422804014327 * 0.5 * h * c * math.cosh(t) * math.exp(-0.5 * u * u)",
-        ]
-    if even:
-        lines += ["        if i > 0:", "            w *= 2.0"]
-    lines += ["        derivatives_p0(s * u, d)", *body.lines]
+def _closed(entries: Sequence[Entry], known: Mapping[Entry, Closed], activation: Activation) -> list[str]:
+    code = Straight()
     for i, entry in enumerate(entries):
-        lines.append(f"    # {bracket_name(entry)}" + ("" if i in live else ": odd, exactly zero"))
-        lines += [f"    out[{i}, 0] = {f'a{i}' if i in live else '0.0'}"]
-        lines += [f"    out[{i}, 1] = {f'2.0 * e{i}' if i in live else '0.0'}"]
-        lines += [f"    scale[{i}] = {f'm{i}' if i in live else '0.0'}"]
-    return lines
+        if entry in known:
+            code.bracket(i, known[entry], bracket_name(entry), breaks_at_zero(activation, entry))
+    return code.lines
 
 
-def _constants(name: str) -> list[str]:
-    lines = []
-    for n in GAUSS_NODES:
-        x, w = gauss_legendre(n)
-        for letter, values in (("X", x), ("W", w)):
-            rows = [", ".join(repr(float(v)) for v in values[i : i + 4]) for i in range(0, n, 4)]
-            lines += [f"{name.upper()}_{letter}{n} = np.array([", *[f"    {row}," for row in rows], "])"]
-    return lines
-
-
-def _kinked(entries: Sequence[Entry], activation: Activation, name: str) -> list[str]:
-    order = derivative_order(activation, entries)
-    kinks = activation.kinks
-    big, small = GAUSS_NODES
-    # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
-    scale_free = all(piece is not None for piece in activation.piece_polynomials)
-    stretch = "1.0" if scale_free else "1.0 / max(1.0, s)"
-    lines = [
-        *_constants(name),
-        "",
-        "",
-        f"def {name}(K, n, growth_cut, out, scale):",
-        f"    # Gauss-Legendre with {big} and {small} nodes on n panels between kinks, z = sqrt(K) c sinh t",
-        "    # then the jumps",
-        f"    for i in range({len(entries)}):",
-        "        out[i, 0] = 0.0",
-        "        out[i, 1] = 0.0",
-        "        scale[i] = 0.0",
-        f"    d = np.empty({order + 1})",
-        "    s = math.sqrt(K)",
-        "    if s == 0.0:",
-        *_at_zero(entries, activation),
-        "        return",
-        f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
-        f"    c = {stretch}",
-    ]
-    for p in range(len(kinks) + 1):
-        low = "-cut" if p == 0 else f"min(max({kinks[p - 1]!r} / s, -cut), cut)"
-        high = "cut" if p == len(kinks) else f"min(max({kinks[p]!r} / s, -cut), cut)"
-        lines += [
-            f"    # piece {p}",
-            f"    low = math.asinh({low} / c)",
-            f"    high = math.asinh({high} / c)",
-            "    half = 0.5 * (high - low) / n",
-            "    if half > 0.0:",
-            "        for j in range(n):",
-            "            middle = low + (2 * j + 1) * half",
-        ]
-        for column, nodes in enumerate(GAUSS_NODES):
-            lines += [
-                f"            for i in range({nodes}):",
-                f"                t = middle + half * {name.upper()}_X{nodes}[i]",
-                "                u = c * math.sinh(t)",
-                f"                w = 0.3989422804014327 * half * {name.upper()}_W{nodes}[i] * c * math.cosh(t)"
-                " * math.exp(-0.5 * u * u)",
-                f"                derivatives_p{p}(s * u, d)",
-            ]
-            body = _Body(" " * 16)
-            for i, entry in enumerate(entries):
-                branch = branch_function(activation, *entry)
-                value, size = body.value(branch), body.size(branch)
-                if value == "0.0":
-                    continue
-                body.lines += [
-                    f"                x = w * ({value})  # {bracket_name(entry)}",
-                    f"                out[{i}, {column}] += x",
-                ]
-                body.lines += [f"                scale[{i}] += {size}"] if column == 0 else []
-            lines += body.lines
-    return lines + _jump_lines(entries, activation)
-
-
-def _jump_lines(entries: Sequence[Entry], activation: Activation) -> list[str]:
-    """<delta^{(i)}(z - c)> = He_i(c/s) p(c) / s^i, times the jump of the (m-1-i)-th derivative."""
-    lines = []
-    for place, kink in enumerate(activation.kinks):
-        terms = [
-            (i, m - 1 - j, size)
-            for i, (orders, m) in enumerate(entries)
-            for j in range(m)
-            if (size := jump(activation, orders, j, place)) != 0.0
-        ]
-        if not terms:
-            continue
-        lines += [
-            f"    # jumps at z = {kink!r}",
-            f"    x = {kink!r} / s",
-            "    he0 = 0.3989422804014327 * math.exp(-0.5 * x * x) / s",
-            "    he1 = he0 * x / s",
-        ]
-        for k in range(2, 1 + max(index for _, index, _ in terms)):
-            lines.append(f"    he{k} = (x * he{k - 1} - {k - 1}.0 * he{k - 2} / s) / s")
-        for i, index, size in terms:
-            lines += [
-                f"    x = {size!r} * he{index}  # {bracket_name(entries[i])}",
-                f"    out[{i}, 0] += x",
-                f"    out[{i}, 1] += x",
-                f"    scale[{i}] += abs(x)",
-            ]
-    return lines
-
-
-def _at_zero(entries: Sequence[Entry], activation: Activation) -> list[str]:
-    """K = 0: the value at z = 0, or NaN where a kink at 0 makes the limit depend on how it is taken."""
-    place = activation.kinks.index(0.0) if 0.0 in activation.kinks else -1
-    piece = place if place >= 0 else sum(kink < 0 for kink in activation.kinks)
-    body = _Body(" " * 8)
-    for i, entry in enumerate(entries):
-        orders, pending = entry
-        broken = place >= 0 and any(jump(activation, orders, j, place) != 0.0 for j in range(pending + 1))
-        value = "math.nan" if broken else body.value(branch_function(activation, *entry))
-        body.lines += [f"        out[{i}, 0] = {value}", f"        out[{i}, 1] = out[{i}, 0]"]
-        body.lines += [f"        scale[{i}] = abs(out[{i}, 0])"]
-    return [f"        derivatives_p{piece}(0.0, d)", *body.lines]
+def _sorted(entry: Entry) -> Entry:
+    return tuple(sorted(entry[0])), entry[1]

@@ -11,8 +11,11 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.algebra import System
+from rgflow.brackets.smooth import Entry
+from rgflow.brackets.terms import Closed
 from rgflow.codegen import generic, store
-from rgflow.codegen.source import module_source, step_source
+from rgflow.codegen.forms import closed_forms
+from rgflow.codegen.source import bracket_methods, module_source, specifications, step_source
 from rgflow.codegen.table import Table, lower
 from rgflow.errors import InputError
 
@@ -30,11 +33,19 @@ class Kernel:
         of :mod:`rgflow.codegen.generic`.
     jit : bool
         False: everything runs as plain Python.
+    forms : tuple of ((sorted orders, pending), Closed)
+        The brackets of one input that are in closed form.
     """
 
     table: Table
     source: str
     jit: bool = True
+    forms: tuple[tuple[Entry, Closed], ...] = ()
+
+    @property
+    def methods(self) -> dict[Entry, str]:
+        """How each bracket (orders, pending) of one input is found: "closed form" or "quadrature"."""
+        return bracket_methods(self.table, dict(self.forms))
 
     @cached_property
     def module(self) -> ModuleType:
@@ -69,7 +80,10 @@ class Kernel:
         return out
 
     def brackets(self, kernel: float, nodes: int) -> tuple[Any, Any]:
-        """The brackets of one input at K, (M, 2) by a fine and a coarse rule, and the size (M,) of their integrands."""
+        """The brackets of one input at K, and the size (M,) of their integrands or of the terms of their closed forms.
+
+        Values (M, 2) by a fine and a coarse rule of that many nodes; a closed form is both.
+        """
         if self.table.many:
             raise InputError("the kernel of many inputs does not evaluate brackets; it takes them")
         values, scale = np.zeros((len(self.table.shapes), 2)), np.zeros(len(self.table.shapes))
@@ -107,20 +121,23 @@ def _seal(module: ModuleType) -> None:
         module.__dict__["_sealed"] = True
 
 
-def kernel(system: System, sigma: Activation | None = None, jit: bool = True) -> Kernel:
-    """The kernel of a System; with one input for an activation; ``jit=False`` is the same program as plain Python.
+def kernel(system: System, sigma: Activation | None = None, jit: bool = True, closed: bool = True) -> Kernel:
+    """The kernel of a System; with one input for an activation.
+
+    ``jit=False`` is the same program as plain Python; ``closed=False`` takes quadrature for every bracket.
 
     Raises InputError for a System of one input without an activation.
     """
     if system.samples == "many":
-        return _kernel(system, None, "", jit)
+        return _kernel(system, None, "", jit, closed)
     if sigma is None:
         raise InputError("activation is None; the kernel of one input evaluates brackets: give one, such as 'tanh'")
-    return _kernel(system, sigma, sigma.formula_text, jit)
+    return _kernel(system, sigma, sigma.formula_text, jit, closed)
 
 
 @lru_cache(maxsize=256)
-def _kernel(system: System, sigma: Activation | None, spelling: str, jit: bool) -> Kernel:
+def _kernel(system: System, sigma: Activation | None, spelling: str, jit: bool, closed: bool) -> Kernel:
     """Equal activations may be spelt differently, and the source shows the spelling."""
     table = lower(system)
-    return Kernel(table, module_source(table, sigma, jit), jit)
+    forms = closed_forms(sigma, specifications(table)) if sigma and closed else {}
+    return Kernel(table, module_source(table, sigma, jit, forms), jit, tuple(forms.items()))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from rgflow.activations import Activation
 from rgflow.algebra.text import signed
 from rgflow.brackets import derivative_order, growth_rate, single_input_source
+from rgflow.brackets.smooth import Entry
+from rgflow.brackets.terms import Closed
 from rgflow.codegen import generic
 from rgflow.codegen.table import Table
 
+CLOSED, QUADRATURE = "closed form", "quadrature"
+Forms: TypeAlias = Mapping[Entry, Closed]
 NAMES = (
     "ARITY",
     "ROW_START",
@@ -29,7 +34,9 @@ NAMES = (
 )
 
 
-def module_source(table: Table, activation: Activation | None, compiled: bool = True) -> str:
+def module_source(
+    table: Table, activation: Activation | None, compiled: bool = True, forms: Forms | None = None
+) -> str:
     """The module of a System: its rows as tables, and with one input its brackets.
 
     Parameters
@@ -40,12 +47,28 @@ def module_source(table: Table, activation: Activation | None, compiled: bool = 
         With one input: whose brackets the module evaluates. None with many inputs, where brackets are handed in.
     compiled : bool
         False leaves out Numba: the same program as plain Python.
+    forms : mapping from (sorted orders, pending) to Closed
+        The brackets in closed form; quadrature for the others.
     """
-    parts = [_banner(table, activation), _imports(compiled and activation is not None), _inputs(table), _tables(table)]
+    known = forms or {}
+    methods = bracket_methods(table, known)
+    banner = _banner(table, activation, methods)
+    parts = [banner, _imports(compiled and activation is not None), _inputs(table, methods), _tables(table)]
     if activation is not None:
-        parts.append(_decorated(_brackets(table, activation), compiled))
-        parts.append(f"GROWTH_CUT = {growth_rate(activation, _specifications(table))!r}\n")
+        rest = [entry for entry, method in methods.items() if method == QUADRATURE]
+        if rest:
+            parts.append(_decorated(activation.source(derivative_order(activation, rest)), compiled))
+        source = single_input_source(specifications(table), activation, name="brackets_at", forms=known)
+        parts.append(_decorated(source, compiled))
+        parts.append(f"GROWTH_CUT = {growth_rate(activation, rest)!r}\n")
     return _joined(parts)
+
+
+def bracket_methods(table: Table, forms: Forms) -> dict[Entry, str]:
+    """How each bracket (orders, pending) of one input is evaluated; nothing with many inputs, where they are given."""
+    if table.many:
+        return {}
+    return {(k, m): CLOSED if (tuple(sorted(k)), m) in forms else QUADRATURE for k, m in specifications(table)}
 
 
 def step_source() -> str:
@@ -58,15 +81,18 @@ def _joined(parts: list[str]) -> str:
     return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
-def _banner(table: Table, activation: Activation | None) -> str:
+def _banner(table: Table, activation: Activation | None, methods: dict[Entry, str]) -> str:
     what = f"one input, sigma(z) = {activation.formula_text}" if activation else "many inputs"
     lines = [
         f'"""rgflow kernel: {", ".join(t.name for t in table.tensors)}; {what}.',
         "",
         "Generated from the recursions below; edits are overwritten. Left: the new layer l+1. Right: layer l, with",
         "C_b, C_W, lambda_b, lambda_W of layer l+1, r = n_l / n_(l-1). rgflow/codegen/generic.py runs the rows.",
-        '"""',
     ]
+    if methods:
+        count = list(methods.values()).count(CLOSED)
+        lines.append(f"Brackets: {count} in closed form, {len(methods) - count} by quadrature.")
+    lines.append('"""')
     return "\n".join(lines)
 
 
@@ -75,11 +101,14 @@ def _imports(compiled: bool) -> str:
     return f"import math\nfrom typing import Any\n\nimport numpy as np\n{numba}\nArray = Any"
 
 
-def _inputs(table: Table) -> str:
+def _inputs(table: Table, methods: dict[Entry, str]) -> str:
     lines = ["# Inputs and outputs: tensors, by their place in the state."]
     lines += [f"#   {i:3d}  {t.name}" for i, t in enumerate(table.tensors)]
     lines += ["# Inputs: brackets, by their written derivative orders and pending derivatives."]
-    lines += [f"#   {i:3d}  {_bracket_comment(shape.orders, shape.pending)}" for i, shape in enumerate(table.shapes)]
+    for i, shape in enumerate(table.shapes):
+        method = methods.get((shape.orders, shape.pending))
+        shown = f"#   {i:3d}  {_bracket_comment(shape.orders, shape.pending)}"
+        lines.append(f"{shown:<34} {method}" if method else shown)
     return "\n".join(lines)
 
 
@@ -133,14 +162,9 @@ def _wrap(text: str, width: int = 110) -> str:
     return "\n    " + "\n    ".join([*lines, line]) + "\n"
 
 
-def _specifications(table: Table) -> list[tuple[tuple[int, ...], int]]:
+def specifications(table: Table) -> list[Entry]:
+    """The brackets of a table: orders and pending derivatives."""
     return [(shape.orders, shape.pending) for shape in table.shapes]
-
-
-def _brackets(table: Table, activation: Activation) -> str:
-    wanted = _specifications(table)
-    derivatives = activation.source(derivative_order(activation, wanted))
-    return derivatives + "\n\n" + single_input_source(wanted, activation, name="brackets_at")
 
 
 def _decorated(text: str, compiled: bool) -> str:

@@ -4,7 +4,8 @@ Numba caches compiled code beside a real module file. A file is written once, at
 so that processes that start together agree; what stands there is compared with the text before it is imported, so
 that a truncated or foreign file is rebuilt and never run. Where the directory cannot be written, or is not the
 user's own, a private temporary one takes its place for the life of the process. Compiled code is checked likewise,
-against a manifest of checksums. The directory holds nothing but such files and may be emptied at any time.
+against a manifest of checksums. The directory holds nothing but such files and closed forms, and may be emptied at
+any time.
 """
 
 from __future__ import annotations
@@ -101,6 +102,25 @@ def _replace(path: Path, content: bytes) -> bool:
             Path(temporary).unlink(missing_ok=True)
         return False
     return True
+
+
+# What else is kept ---------------------------------------------------------------------------------------------------
+
+
+def recall(name: str) -> bytes | None:
+    """The content of a file that :func:`remember` wrote, or None."""
+    directory = cache_directory()
+    try:
+        return (directory / name).read_bytes() if _ours(directory) else None
+    except OSError:
+        return None
+
+
+def remember(name: str, content: bytes) -> None:
+    """Keep a file in the user's cache directory if it can be written."""
+    directory = cache_directory()
+    if _ours(directory):
+        _replace(directory / name, content)
 
 
 # Compiled code is trusted only if a manifest beside the module knows its checksum. ------------------------------------

@@ -54,7 +54,8 @@ def flow(
         Dims ``layer`` (1..L) and ``sample0``, ``sample1``, .. (absent for one input). Variables: the coefficients;
         ``numerical_error`` (coefficient, layer), absolute, of quadrature and rounding, the largest over samples;
         ``expansion_ratio`` (letter, layer), the size of the next order relative to the last, with the layer up to which
-        it stays below 1/2 in ``trusted_layers`` (letter). Truncation error: O(n^-(order+1)).
+        it stays below 1/2 in ``trusted_layers`` (letter). ``attrs["brackets"]`` tells how the Gaussian averages were
+        found: "closed form", "quadrature" or "both". Truncation error: O(n^-(order+1)).
 
     Raises
     ------
@@ -76,4 +77,5 @@ def flow(
     from rgflow.flow.run import run  # loads Numba
 
     history = run(net, system, begin)
-    return coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
+    found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
+    return found.assign_attrs(brackets=history.brackets)

@@ -10,7 +10,11 @@ from rgflow.algebra import Tensor
 
 @dataclass(frozen=True)
 class History:
-    """values, errors: {tensor: array (L,) with one input, (L, M, M, ..) with M different ones}."""
+    """values, errors: {tensor: array (L,) with one input, (L, M, M, ..) with M different ones}.
+
+    brackets: how the Gaussian averages were found, "closed form", "quadrature" or "both".
+    """
 
     values: dict[Tensor, Any]
     errors: dict[Tensor, Any]
+    brackets: str = "quadrature"

@@ -1,4 +1,7 @@
-"""The flow of one input: brackets and rows by the compiled kernel, under two quadrature rules side by side."""
+"""The flow of one input: brackets and rows by the compiled kernel, under two quadrature rules side by side.
+
+Brackets in closed form are the same under both rules, so that a flow of nothing else is found in one pass.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.algebra import System, Tensor
 from rgflow.brackets import least_nodes
-from rgflow.codegen import Kernel, kernel
+from rgflow.codegen import QUADRATURE, Kernel, kernel
 from rgflow.errors import AccuracyError
 from rgflow.flow.history import History
 
@@ -52,6 +55,7 @@ def run_one(activation: Activation, system: System, known: dict[Tensor, Any], hy
     return History(
         {tensor: values[:, i] for i, tensor in enumerate(system.tensors)},
         {tensor: errors[:, i] for i, tensor in enumerate(system.tensors)},
+        "both" if len(methods := set(program.methods.values())) == 2 else methods.pop(),
     )
 
 
@@ -69,12 +73,12 @@ def _bound(program: Kernel, values: Any, found: Pass, hyper: Any) -> Any:
 
 def _refine(program: Kernel, activation: Activation, system: System, first: Any, hyper: Any) -> Pass:
     at_kernel = system.tensors.index(Tensor.named("K"))
-    specifications = [(shape.orders, shape.pending) for shape in program.table.shapes]
+    by_quadrature = [entry for entry, method in program.methods.items() if method == QUADRATURE]
     best: Pass | None = None
     spread = np.inf
     for nodes in PANELS if activation.kinks else NODES:
         found = flow_with(program, first, hyper, nodes)
-        if nodes < least_nodes(activation, specifications, float(found.history[:, :, at_kernel].max())):
+        if nodes < least_nodes(activation, by_quadrature, float(found.history[:, :, at_kernel].max())):
             continue  # two rules that cannot see an oscillation agree on a wrong value
         improved = found.spread < spread
         if improved:

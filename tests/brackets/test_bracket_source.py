@@ -1,4 +1,4 @@
-"""The emitted source of single-input brackets equals the front, jitted and not, and is the same text every time."""
+"""The emitted source of single-input brackets by quadrature equals the front, jitted and not, and is stable text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from rgflow.activations import activation
 from rgflow.brackets import gaussian_moments, single_input_source
-from rgflow.brackets.emit import bracket_name, derivative_order, growth_rate
+from rgflow.brackets.emit_quadrature import bracket_name, derivative_order, growth_rate
 
 PLAIN = [((0, 0), 0), ((0, 0, 0, 0), 0), ((1, 1), 0)]
 ENTRIES = [*PLAIN, ((0, 1), 3), ((0, 0), 4), ((0, 0), 8), ((0, 0, 1, 1), 2), ((0,), 1)]
@@ -17,7 +17,7 @@ ENTRIES = [*PLAIN, ((0, 1), 3), ((0, 0), 4), ((0, 0), 8), ((0, 0, 1, 1), 2), ((0
 
 def functions(name: str, entries: list) -> dict:
     sigma = activation(name)
-    text = sigma.source(derivative_order(sigma, entries)) + "\n\n\n" + single_input_source(entries, sigma)
+    text = sigma.source(derivative_order(sigma, entries)) + "\n\n\n" + single_input_source(entries, sigma, forms={})
     space: dict = {"math": math, "np": np}
     exec(compile(text, name, "exec"), space)  # our own emitted text, never a user's
     return space
@@ -71,8 +71,8 @@ def test_jitted_equals_plain(name: str) -> None:
 
 
 def test_the_text_says_what_it_computes() -> None:
-    text = single_input_source([((1, 1), 2), ((0, 1), 0)], activation("tanh"))
-    assert text == single_input_source([((1, 1), 2), ((0, 1), 0)], activation("tanh"))
+    text = single_input_source([((1, 1), 2), ((0, 1), 0)], activation("tanh"), forms={})
+    assert text == single_input_source([((1, 1), 2), ((0, 1), 0)], activation("tanh"), forms={})
     assert bracket_name(((1, 1), 2)) == "<s' s' ; d^2>"
     assert "# <s' s' ; d^2>" in text
     assert "# <s s'>: odd, exactly zero" in text

@@ -88,21 +88,60 @@ def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
             assert block[samples] == pytest.approx(float(exact), rel=1e-12, abs=1e-12), (recursion.name, samples)
 
 
-def test_the_same_bytes_under_every_hash_seed():
+def test_the_same_bytes_under_every_hash_seed(tmp_path):
+    """Closed forms included: each process starts with an empty store."""
     program = (
         "import hashlib\n"
         "from rgflow.flow import compiled\n"
-        "text = ''.join(compiled(['V_1', 'Theta_1', 'T'], 'gelu', samples=s).source for s in ('one', 'many'))\n"
+        "names = ['V_1', 'Theta_1', 'T']\n"
+        "kernels = [compiled(names, sigma) for sigma in ('gelu', 'sin', 'z - z^3*exp(-z^2)/2')]\n"
+        "text = ''.join(k.source for k in (*kernels, compiled(names, 'tanh', samples='many')))\n"
         "print(hashlib.sha256(text.encode()).hexdigest())\n"
     )
     found = set()
     for seed in ("0", "1", "42", "4294967295"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "RGFLOW_CACHE_DIR": str(tmp_path / seed)}
         run = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
         found.add(run.stdout)
     assert len(found) == 1
+
+
+def test_a_kernel_says_how_it_finds_its_brackets():
+    for sigma, others in (("relu", set()), ("erf", {((0, 0, 0, 0), 0)}), ("tanh", None)):
+        kernel = compiled(["V", "T"], sigma, kinks="almost_everywhere", jit=False)
+        methods = kernel.methods
+        assert set(methods) == {(shape.orders, shape.pending) for shape in kernel.table.shapes}
+        by_quadrature = {entry for entry, method in methods.items() if method == "quadrature"}
+        assert by_quadrature == (set(methods) if others is None else others)
+        closed = len(methods) - len(by_quadrature)
+        assert f"Brackets: {closed} in closed form, {len(by_quadrature)} by quadrature." in kernel.source
+        assert sum(line.endswith(" closed form") for line in kernel.source.splitlines()) == closed
+    assert compiled("V", "relu", samples="many").methods == {}
+    assert "for i in range" not in compiled("V", "relu").source
+    system = closure("V")
+    forced = kernel_of(system, rg.activation("relu"), closed=False)
+    assert set(forced.methods.values()) == {"quadrature"}
+
+
+@pytest.mark.parametrize(("sigma", "nodes"), [("relu", 4), ("gelu", 96), ("sin", 96)])
+def test_closed_forms_and_quadrature_are_the_same_flow(sigma, nodes):
+    """Both kernels, compiled, all letters through four layers: within what the flow calls doubt."""
+    system = closure(LETTERS)
+    hyper = np.array([[0.1, 1.4, 0.5, 0.7, 1.0]] * 4)
+    passes = []
+    for closed in (True, False):
+        kernel = kernel_of(system, rg.activation(sigma), closed=closed)
+        first = np.zeros(len(kernel.table.tensors))
+        first[:2] = 0.8, 1.3
+        passes.append(flow_with(kernel, first, hyper, nodes))
+    one, two = passes
+    for a, b, doubt, other in zip(one.brackets, two.brackets, one.doubts, two.doubts, strict=True):
+        assert (np.abs(a - b) <= doubt + other + 1e-13 * np.abs(b)).all()  # K of the layers before differs by rounding
+    np.testing.assert_allclose(one.history[:, 0], two.history[:, 0], rtol=1e-12, atol=1e-13)
+    if sigma != "gelu":
+        assert one.spread == 0.0
 
 
 def test_table_counts_every_term():

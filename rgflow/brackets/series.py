@@ -1,0 +1,201 @@
+r"""Brackets as series in the kernel, without integration.
+
+.. math:: \Big\langle \partial^m \prod_i \sigma^{(k_i)} \Big\rangle_K = \sum_j \frac{K^j}{2^j\, j!}\, f^{(m + 2j)}(0),
+          \qquad f = \prod_i \sigma^{(k_i)}
+
+The derivatives of sigma at zero come exactly from its formula, by series of compositions. For an activation with a
+kink away from zero the series misses terms that are exponentially small in 1/K.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from rgflow.activations import Activation
+from rgflow.activations.formula import Add, Call, Mul, Node, Pow, Z, has_z
+from rgflow.errors import NoClosedForm
+
+Coefficients = list[Any]
+
+
+def derivatives_at_zero(activation: Activation, order: int) -> tuple[Any, ...]:
+    """sigma(0), sigma'(0), ..., sigma^{(order)}(0) as exact SymPy numbers.
+
+    Raises NoClosedForm for an activation with a kink at zero.
+
+    >>> from rgflow.activations import activation
+    >>> derivatives_at_zero(activation("tanh"), 5)
+    (0, 1, 0, -2, 0, 16)
+    """
+    if 0.0 in activation.kinks:
+        raise NoClosedForm(f"{activation.name} has a kink at 0, and so no series there")
+    piece = activation.pieces[sum(kink < 0 for kink in activation.kinks)]
+    top = 1
+    while top < order:  # few different lengths, so that the cache is met
+        top = 2 * top + 1
+    return _derivatives(piece, top)[: order + 1]
+
+
+@lru_cache(maxsize=256)
+def _derivatives(piece: Node, order: int) -> tuple[Any, ...]:
+    return tuple(_number(c * math.factorial(k)) for k, c in enumerate(_series(piece, order + 1)))
+
+
+def kernel_series(derivatives: Sequence[Any], orders: Sequence[int], pending: int, count: int) -> Coefficients:
+    """Coefficients of K^0, ..., K^{count-1} of a bracket.
+
+    Parameters
+    ----------
+    derivatives : sequence of numbers of any exact kind, with their own arithmetic
+        sigma^{(k)}(0) up to max(orders) + pending + 2 count - 2.
+    orders, pending : the bracket
+
+    >>> from sympy import Integer
+    >>> kernel_series([Integer(n) for n in (0, 1, 0, -2, 0, 16, 0)], (0, 0), 0, 3)
+    [0, 1, -2]
+    """
+    length = pending + 2 * count - 1
+    product: Coefficients = [derivatives[0] * 0 + 1]
+    for k in orders:
+        factor = [derivatives[k + p] / math.factorial(p) for p in range(length)]
+        product = _times(product, factor, length)
+    product += [derivatives[0] * 0] * (length - len(product))
+    return [
+        product[pending + 2 * j] * math.factorial(pending + 2 * j) / (2**j * math.factorial(j)) for j in range(count)
+    ]
+
+
+# Series of formulas ---------------------------------------------------------------------------------------------------
+
+
+def _series(node: Node, length: int) -> Coefficients:
+    """Taylor coefficients at z = 0 of a smooth formula."""
+    import sympy
+
+    from rgflow.activations.convert import to_sympy
+
+    zero = [sympy.Integer(0)] * length
+    if not has_z(node):
+        return [to_sympy(node), *zero[1:]]
+    match node:
+        case Z():
+            return [sympy.Integer(0), sympy.Integer(1), *zero][:length]
+        case Add(args):
+            return [sympy.Add(*column) for column in zip(*(_series(arg, length) for arg in args), strict=True)]
+        case Mul(args):
+            out = [sympy.Integer(1), *zero[1:]]
+            for arg in args:
+                out = _times(out, _series(arg, length), length)
+            return out
+        case Pow(base, exponent):
+            inner = _series(base, length)
+            if exponent.denominator == 1 and exponent > 0:
+                out = [sympy.Integer(1), *zero[1:]]
+                for _ in range(int(exponent)):
+                    out = _times(out, inner, length)
+                return out
+            power = sympy.Rational(exponent.numerator, exponent.denominator)
+            outer = [sympy.binomial(power, k) * inner[0] ** (power - k) for k in range(length)]
+            return _composed(outer, inner, length)
+        case Call(name, (argument,)):
+            inner = _series(argument, length)
+            return _composed(_outer(name, inner[0], length), inner, length)
+    raise AssertionError(node)
+
+
+def _outer(name: str, at: Any, length: int) -> Coefficients:
+    """Taylor coefficients of a named function about a number, from the equation y' = w(y, x) that it solves."""
+    import sympy
+
+    value = _function(name)(at)
+    line = [at, sympy.Integer(1), *[sympy.Integer(0)] * length][:length]
+    one = [sympy.Integer(1), *[sympy.Integer(0)] * (length - 1)]
+    square = _times(line, line, length)
+
+    def integral(start: Any, slope: Coefficients) -> Coefficients:
+        return [start, *(slope[k] / (k + 1) for k in range(length - 1))]
+
+    match name:
+        case "exp" | "expm1":
+            first = sympy.exp(at)
+            rows = [first / math.factorial(k) for k in range(length)]
+            return rows if name == "exp" else [first - 1, *rows[1:]]
+        case "sin" | "cos" | "sinh" | "cosh":
+            f = {"sin": sympy.sin, "cos": sympy.cos, "sinh": sympy.sinh, "cosh": sympy.cosh}[name]
+            x = sympy.Symbol("x")
+            cycle = [sympy.diff(f(x), x, k).subs(x, at) for k in range(4)]
+            return [cycle[k % 4] / math.factorial(k) for k in range(length)]
+        case "tanh":
+            return _riccati(value, lambda y: [a - b for a, b in zip(one, _times(y, y, length), strict=True)], length)
+        case "sigmoid":
+            return _riccati(value, lambda y: [a - b for a, b in zip(y, _times(y, y, length), strict=True)], length)
+        case "softplus":
+            return integral(value, _outer("sigmoid", at, length))
+        case "sech":
+            inverse = [sympy.binomial(-1, k) * sympy.cosh(at) ** (-1 - k) for k in range(length)]
+            return _composed(inverse, _outer("cosh", at, length), length)
+        case "erf" | "erfc":
+            bell = _composed(_outer("exp", -(at**2), length), [-c for c in square], length)
+            sign = 2 / sympy.sqrt(sympy.pi) * (1 if name == "erf" else -1)
+            return integral(value, [sign * c for c in bell])
+        case "log" | "log1p":
+            base = at if name == "log" else 1 + at
+            return [value, *((-1) ** (k + 1) / (k * base**k) for k in range(1, length))]
+        case "atan" | "asinh" | "sqrt":
+            if name == "sqrt":
+                half = sympy.Rational(1, 2)
+                return [sympy.binomial(half, k) * at ** (half - k) for k in range(length)]
+            power = sympy.Integer(-1) if name == "atan" else -sympy.Rational(1, 2)
+            base = [1 + c if k == 0 else c for k, c in enumerate(square)]
+            slope = [sympy.binomial(power, k) * base[0] ** (power - k) for k in range(length)]
+            return integral(value, _composed(slope, base, length))
+    raise AssertionError(name)
+
+
+def _function(name: str) -> Any:
+    """The named function of a SymPy number."""
+    import sympy
+
+    from rgflow.activations.convert import to_sympy
+
+    z = sympy.Symbol("z", real=True)
+    return lambda at: to_sympy(Call(name, (Z(),))).subs(z, at)
+
+
+def _riccati(value: Any, slope: Any, length: int) -> Coefficients:
+    """y' = w(y): each coefficient of w needs those of y up to the same order only."""
+    out = [value]
+    for k in range(length - 1):
+        padded = [*out, *[value * 0] * (length - len(out))]
+        out.append(_number(slope(padded)[k] / (k + 1)))
+    return out
+
+
+def _composed(outer: Coefficients, inner: Coefficients, length: int) -> Coefficients:
+    """sum_k outer_k (u - u_0)^k by Horner's rule."""
+    shifted = [inner[0] * 0, *inner[1:]]
+    out = [outer[-1], *[inner[0] * 0] * (length - 1)]
+    for c in reversed(outer[:-1]):
+        out = _times(out, shifted, length)
+        out[0] = out[0] + c
+    return out
+
+
+def _times(a: Coefficients, b: Coefficients, length: int) -> Coefficients:
+    out = [a[0] * 0] * length
+    for i, x in enumerate(a[:length]):
+        if x != 0:
+            for j, y in enumerate(b[: length - i]):
+                if y != 0:
+                    out[i + j] = out[i + j] + x * y
+    return out
+
+
+def _number(value: Any) -> Any:
+    """A number with its products multiplied out, so that equal ones look alike."""
+    import sympy
+
+    return value if value.is_Rational else sympy.expand(value)
