@@ -1,4 +1,4 @@
-"""Save and load results with the network they belong to: netCDF4 (through h5netcdf) or Zarr, nothing pickled."""
+"""Save and load results with what they belong to: netCDF4 (through h5netcdf) or Zarr, nothing pickled."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rgflow.activations import activation
 from rgflow.errors import InputError, RgflowError, StoreError
 from rgflow.network import MLP
 
 if TYPE_CHECKING:
     import xarray
 
-KINDS = ("coefficients", "totals")
+FLOWS = ("coefficients", "totals")
+KINDS = (*FLOWS, "phase diagram")
 
 
 def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
@@ -35,7 +37,9 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
 
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
-        raise InputError(f"save takes a Dataset that rgflow.flow, total or sample returned; this is {lacking}")
+        raise InputError(
+            f"save takes a Dataset that rgflow.flow, total, sample or phase_diagram returned; this is {lacking}"
+        )
     target, zarr = _format(path)
     if zarr:
         _zarr()
@@ -60,7 +64,10 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> xarray.Dataset:
-    """Read a Dataset that :func:`save` wrote; ``rgflow.MLP.from_json(ds.attrs["network"])`` is its network.
+    """Read a Dataset that :func:`save` wrote.
+
+    ``rgflow.MLP.from_json(ds.attrs["network"])`` is the network of a flow,
+    ``rgflow.activation(ds.attrs["activation"])`` the activation of a phase diagram.
 
     Raises StoreError if the file is missing, truncated or not a result of rgflow; InputError for names save refuses.
     """
@@ -90,6 +97,12 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     """Why a Dataset is not a result of rgflow, or None if it is one: what save refuses, load refuses."""
     if ds.attrs.get("kind") not in KINDS:
         return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
+    if ds.attrs["kind"] not in FLOWS:
+        try:
+            activation(ds.attrs.get("activation"))
+        except RgflowError as error:
+            return f"a Dataset whose activation cannot be read ({error})"
+        return None
     if "network" not in ds.attrs:
         return "a Dataset without its network"
     try:

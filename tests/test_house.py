@@ -29,10 +29,11 @@ BELOW = {
     "brackets": ("activations", "algebra"),
     "codegen": ("brackets",),
     "flow": ("network", "derive", "codegen"),
+    "universality": ("flow",),
     "sampling": ("network", "activations"),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "flow", "sampling", "files"),
+    "plots": ("components", "universality", "sampling", "files"),
     "cli": ("plots",),
 }
 GROUND = {"errors", "version"}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from rgflow.activations.formula import Node, has_z, text
 from rgflow.activations.growth import growth, oscillates, parity, symmetry
 from rgflow.activations.pieces import split
-from rgflow.activations.polynomials import polynomial
+from rgflow.activations.polynomials import polynomial, slope
 from rgflow.activations.program import Array, Program
 from rgflow.activations.taylor import program
 from rgflow.errors import AccuracyError, FormulaError, InputError
@@ -104,6 +104,19 @@ class Activation:
     def piece_polynomials(self) -> tuple[tuple[Fraction, ...] | None, ...]:
         """The same for every piece: ``(() , (0, 1))`` for relu; () is the zero polynomial."""
         return tuple(polynomial(piece) for piece in self.pieces)
+
+    @property
+    def slopes(self) -> tuple[float, float] | None:
+        """(a_-, a_+) if sigma is two lines through the origin, sigma(c z) = c sigma(z) for c > 0; else None.
+
+        >>> from rgflow.activations import activation
+        >>> activation("leaky_relu", slope=0.1).slopes, activation("tanh").slopes, activation("Max(z, 1)").slopes
+        ((0.1, 1.0), None, None)
+        """
+        if self.kinks not in ((), (0.0,)):
+            return None
+        left, right = slope(self.pieces[0]), slope(self.pieces[-1])
+        return None if left is None or right is None else (left, right)
 
     @property
     def smooth(self) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
 from itertools import zip_longest
 from typing import TypeAlias
 
-from rgflow.activations.formula import LARGEST_EXPONENT, ONE, ZERO, Add, Mul, Node, Num, Pow, Z, number
+from rgflow.activations.formula import LARGEST_EXPONENT, ONE, ZERO, Add, Mul, Node, Num, Pow, Z, has_z, number
+from rgflow.activations.values import value_at
 from rgflow.errors import FormulaError
 
 Coefficients: TypeAlias = tuple[Fraction, ...]
@@ -29,6 +31,30 @@ def polynomial(node: Node) -> tuple[Fraction, ...] | None:
         case Pow(base, exponent) if exponent.denominator == 1 and exponent > 0:
             inner = polynomial(base)
             return None if inner is None else reduce(_times, (inner,) * int(exponent))
+    return None
+
+
+def slope(node: Node) -> float | None:
+    """a of a normal tree that is a z with a constant a, rational or not; else None.
+
+    >>> from rgflow.activations.parser import parse
+    >>> slope(parse("sqrt(2)*z")), slope(parse("z + 1"))
+    (1.4142135623730951, None)
+    """
+    match node:
+        case Num(value) if value == 0:
+            return 0.0
+        case Z():
+            return 1.0
+        case Add(args):
+            found = [slope(arg) for arg in args]
+            known = [a for a in found if a is not None]
+            return math.fsum(known) if len(known) == len(found) else None
+        case Mul(args):
+            factors = [value_at(arg, 0.0) for arg in args if not has_z(arg)]
+            rest = [arg for arg in args if has_z(arg)]
+            inner = slope(rest[0]) if len(rest) == 1 else None
+            return None if inner is None else math.prod(factors) * inner
     return None
 
 

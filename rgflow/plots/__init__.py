@@ -1,6 +1,8 @@
-"""Pictures of flows: theory as lines, sampled networks as points. Every function takes axes and returns them."""
+"""Pictures of flows and phases: theory as lines, sampled networks as points. Functions take axes, return them."""
 
+from rgflow.plots.critical import plot_power_laws
 from rgflow.plots.files import write_picture
 from rgflow.plots.flow import plot_flow
+from rgflow.plots.phase import plot_phase
 
-__all__ = ["plot_flow", "write_picture"]
+__all__ = ["plot_flow", "plot_phase", "plot_power_laws", "write_picture"]

@@ -1,0 +1,203 @@
+"""A formula in the layer compared with the flow that it claims to solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgflow.activations import Activation
+from rgflow.algebra import Tensor
+from rgflow.checks import Kinks
+from rgflow.errors import AccuracyError
+from rgflow.flow import flow
+from rgflow.network import MLP
+from rgflow.universality.constants import near_input
+
+if TYPE_CHECKING:
+    import sympy
+
+Floats: TypeAlias = NDArray[np.float64]
+Formula: TypeAlias = Callable[[Any], Floats]
+
+_EPS = float(np.finfo(float).eps)
+_NUDGE = 2.0**-26  # relative change by which sensitivities are measured: the middle between rounding and curvature
+_SHOWN = 12
+_CLOSE = 0.01  # an asymptotic formula is compared where it is good to a percent
+_FOLLOWS = 0.1  # of the correction: what may remain of the residual besides it
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network of equal widths, by its hyperparameters, and the tensor that is followed through it."""
+
+    tensor: Tensor
+    activation: Activation
+    kinks: Kinks
+    k: float
+    C_b: float
+    C_W: float
+    lambda_b: float
+    lambda_W: float
+    rates: tuple[float, float] = (0.0, 0.0)
+
+    def run(self, depth: int, besides: Iterable[str] = ()) -> tuple[dict[str, Floats], Floats]:
+        """The tensor, and others, at layers 1..depth by name, and its numerical error."""
+        l = np.arange(1.0, depth + 1)
+        net = MLP.uniform(
+            n_in=1,
+            width=1,
+            depth=depth,
+            activation=self.activation,
+            C_b=self.C_b,
+            C_W=self.C_W,
+            lambda_b=list(self.lambda_b * l ** self.rates[0]),
+            lambda_W=list(self.lambda_W * l ** self.rates[1]),
+        )
+        names = dict.fromkeys([self.tensor.name, *besides])
+        ds = flow(net, first_kernel=self.k, tensors=map(Tensor.named, names), order=self.tensor.cost, kinks=self.kinks)
+        return {name: ds[name].values for name in names}, ds["numerical_error"].values[0]
+
+    def sensitivity(self, depth: int, values: Floats) -> Floats:
+        """What a change of the kernel, C_b and C_W by their last digit does at each layer."""
+        total = np.zeros(depth)
+        for name, factor in (("k", 1 + _NUDGE), ("C_b", 1 - _NUDGE), ("C_W", 1 + _NUDGE)):  # k - C_b stays positive
+            if getattr(self, name):
+                moved = replace(self, **{name: getattr(self, name) * factor}).run(depth)[0]
+                total += np.abs(moved[self.tensor.name] - values) * (_EPS / _NUDGE)
+        return total
+
+
+@dataclass(frozen=True)
+class Check:
+    """A formula and a flow side by side.
+
+    Attributes
+    ----------
+    name : str
+    kind : "exact" or "asymptotic"
+    layers : tuple of int
+    flow, formula : tuple of float
+    difference : tuple of float
+        flow/formula - 1; flow - formula where the formula is zero.
+    stated : tuple of float
+        What the formula says of the difference: 0 if exact, else its correction.
+    allowed : tuple of float
+        How far the difference may be from what is stated: what the flow can tell (exact), a tenth of it (asymptotic).
+    numerical_error : tuple of float
+        Of the flow, absolute.
+    constants : mapping
+        c_K and c_Theta of the stated correction, read off the same flow (asymptotic).
+    passed : bool
+    """
+
+    name: str
+    kind: str
+    layers: tuple[int, ...]
+    flow: tuple[float, ...]
+    formula: tuple[float, ...]
+    difference: tuple[float, ...]
+    stated: tuple[float, ...]
+    allowed: tuple[float, ...]
+    numerical_error: tuple[float, ...]
+    constants: Mapping[str, float]
+    passed: bool
+
+    def __str__(self) -> str:
+        head = f"{self.name}, {self.kind}: {'passed' if self.passed else 'FAILED'}"
+        exact = self.kind == "exact"
+        beside, values = ("allowed", self.allowed) if exact else ("correction", self.stated)
+        lines = [head, f"{'layer':>7} {'flow':>14} {'formula':>14} {'difference':>11} {beside:>10}"]
+        rows = list(zip(self.layers, self.flow, self.formula, self.difference, values, strict=True))
+        picked = sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows)))})
+        lines += [
+            f"{n:>7} {a:>14.8g} {b:>14.8g} {d:>11.2e} {e:>10.{1 if exact else 2}e}"
+            for n, a, b, d, e in (rows[i] for i in picked)
+        ]
+        if self.constants:
+            read = ", ".join(f"{name} = {value:.6g}" for name, value in self.constants.items())
+            lines.append(f"constants of the correction, read off the flow: {read}")
+        return "\n".join(lines)
+
+    def raise_if_failed(self) -> Check:
+        """The check itself, or AccuracyError with its table."""
+        if not self.passed:
+            raise AccuracyError(str(self))
+        return self
+
+
+def check_exact(setting: Setting, formula: Formula, depth: int, first: int = 1) -> Check:
+    """Every layer must agree within the error of the flow, that of its rounded hyperparameters, and a last digit."""
+    flows, errors = setting.run(depth)
+    values = flows[setting.tensor.name]
+    allowed = errors + setting.sensitivity(depth, values) + 4 * _EPS * np.abs(values)
+    expected = formula(np.arange(first, depth + 1))
+    values, errors, allowed = values[first - 1 :], errors[first - 1 :], allowed[first - 1 :]
+    passed = bool(np.all(np.abs(values - expected) <= allowed))
+    scale = np.where(expected == 0, 1.0, np.abs(expected))
+    return Check(
+        name=setting.tensor.name,
+        kind="exact",
+        layers=tuple(range(first, depth + 1)),
+        flow=tuple(values.tolist()),
+        formula=tuple(expected.tolist()),
+        difference=tuple(((values - expected) / np.where(expected == 0, 1.0, expected)).tolist()),
+        stated=(0.0,) * len(expected),
+        allowed=tuple((allowed / scale).tolist()),
+        numerical_error=tuple(errors.tolist()),
+        constants={},
+        passed=passed,
+    )
+
+
+def check_asymptotic(
+    setting: Setting,
+    leading: Formula,
+    correction: Callable[[Floats, Mapping[str, float]], Floats],
+    known: Mapping[str, sympy.Expr],
+    depth: int,
+    first: int = 1,
+) -> Check:
+    """The relative residual must be the stated correction, and what then remains must fall away with depth.
+
+    The constants c_K and c_Theta of the correction are read off the flow of K and Theta at the last layer; nothing
+    else is fitted. What remains at the last layer must be below a tenth of the correction and a percent of the tensor,
+    and a quarter of what remained at an eighth of the depth, unless it drowns in the numerical error of the flow.
+
+    Parameters
+    ----------
+    leading : function of layers
+    correction : function of layers and of the constants by name
+    known : mapping of tensor names to all their known terms, for the constants
+    """
+    layers = np.array(sorted({max(first, depth // part) for part in (8, 4, 2, 1)}))
+    flows, errors = setting.run(depth, tuple(known))
+    measured = {name: float(values[-1]) for name, values in flows.items()}
+    rates = {"lambda_b": setting.lambda_b, "lambda_W": setting.lambda_W}
+    constants = near_input(known, measured, depth, rates)
+    values, error = flows[setting.tensor.name][layers - 1], errors[layers - 1]
+    expected = leading(layers)
+    difference = values / expected - 1
+    stated = correction(layers, constants)
+    remains, noise = np.abs(difference - stated), error / np.abs(expected)
+    size = float(
+        np.max(np.abs(stated) * layers / depth)
+    )  # of the correction at the last layer, also if it crosses zero
+    falls = remains[-1] <= remains[0] / 4 and remains[-1] <= _FOLLOWS * size
+    passed = bool(remains[-1] < _CLOSE and (falls or remains[-1] <= noise[-1]))
+    return Check(
+        name=setting.tensor.name,
+        kind="asymptotic",
+        layers=tuple(layers.tolist()),
+        flow=tuple(values.tolist()),
+        formula=tuple(expected.tolist()),
+        difference=tuple(difference.tolist()),
+        stated=tuple(stated.tolist()),
+        allowed=tuple((_FOLLOWS * np.abs(stated) + noise).tolist()),
+        numerical_error=tuple(error.tolist()),
+        constants=constants,
+        passed=passed,
+    )

@@ -1,0 +1,186 @@
+r"""``criticality``: how an activation must be tuned, and what depth then does to every tensor.
+
+The class of an activation fixes the exponents; sigma itself fixes the amplitudes. All of it is derived: the points from
+the averages, the power laws from the recursions (PDLT chapters 5, 8, 9, 11 derive some by hand).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rgflow.activations import Activation
+from rgflow.activations import activation as find_activation
+from rgflow.errors import InputError
+from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
+from rgflow.universality.kernel_table import averages
+from rgflow.universality.laws import TABLE, PowerLaw, power_laws
+from rgflow.universality.points import VANISHING, CriticalPoint, points, recommended
+from rgflow.universality.rates import exponents
+
+
+@dataclass(frozen=True)
+class Criticality:
+    """The critical behaviour of an activation, at its recommended point.
+
+    Attributes
+    ----------
+    point : CriticalPoint
+        The stable one with the smallest kernel; its values are also attributes here.
+    points : tuple of CriticalPoint
+        All of them; unstable ones say so.
+    """
+
+    point: CriticalPoint
+    points: tuple[CriticalPoint, ...]
+
+    @property
+    def activation(self) -> Activation:
+        """Whose."""
+        return self.point.activation
+
+    @property
+    def universality_class(self) -> str:
+        """ "scale-invariant", "K*=0" or "half-stable"."""
+        return self.point.universality_class
+
+    @property
+    def C_b(self) -> float:
+        """Critical variance of biases."""
+        return self.point.C_b
+
+    @property
+    def C_W(self) -> float:
+        """Critical variance of weights, times fan-in."""
+        return self.point.C_W
+
+    @property
+    def K_star(self) -> float | None:
+        """The fixed point of the kernel; None when every kernel is one."""
+        return self.point.K_star
+
+    @property
+    def stability(self) -> str:
+        """What kernels near the fixed point do."""
+        return self.point.stability
+
+    @cached_property
+    def _chi(self) -> tuple[float, float]:
+        """(chi_parallel, chi_perpendicular), evaluated at the fixed point from the averages there."""
+        if self.K_star == 0:
+            slope = float(self.activation.derivatives(0.0, 1)[1])
+            return self.C_W * slope**2, self.C_W * slope**2
+        kernel = 1.0 if self.K_star is None else self.K_star
+        (_, curvature, slopes), _ = averages(self.activation, np.array([kernel]))
+        return self.C_W * float(curvature[0]), self.C_W * float(slopes[0])
+
+    @property
+    def chi_parallel(self) -> float:
+        """C_W d<sigma sigma>/dK at the fixed point, from quadrature: 1 but for rounding."""
+        return self._chi[0]
+
+    @property
+    def chi_perpendicular(self) -> float:
+        """C_W <sigma'sigma'> at the fixed point, from quadrature: 1 but for rounding."""
+        return self._chi[1]
+
+    @cached_property
+    def p_0(self) -> Any:
+        """K ~ l^{-p_0}."""
+        return exponents(self.point)[0]
+
+    @cached_property
+    def p_perpendicular(self) -> Any:
+        """chi_perp = 1 - p_perpendicular/l + ...: the distance of nearby inputs falls as l^{-p_perpendicular}."""
+        return exponents(self.point)[1]
+
+    @cached_property
+    def p_parallel(self) -> Any:
+        """chi_parallel = 1 - p_parallel/l + ...: 1 + p_0 where the kernel decays, else 0."""
+        return 1 + self.p_0 if self.universality_class == VANISHING else self.p_0
+
+    @property
+    def laws(self) -> Mapping[str, PowerLaw]:
+        """The power laws of K, Theta, the eleven letters, K_1 and Theta_1.
+
+        They hold for the rates lambda_b l^{-p_perp}, lambda_W l^{p_0 - p_perp}, an equal share for every layer.
+        """
+        return power_laws(self.point)
+
+    @property
+    def exponents(self) -> dict[str, Any]:
+        """The power of the depth of each tensor, as in V ~ l^exponent; None for one that vanishes."""
+        return {name: None if law.vanishes else law.exponent for name, law in self.laws.items()}
+
+    @property
+    def amplitudes(self) -> dict[str, Any]:
+        """The amplitude of each tensor, a SymPy expression in lambda_b, lambda_W and k."""
+        return {name: law.amplitude for name, law in self.laws.items()}
+
+    @cached_property
+    def vertex_growth(self) -> Any:
+        """nu in V/(n K^2) -> nu l/n, the rate at which fluctuations grow with depth."""
+        import sympy as sp
+
+        from rgflow.universality.exponentials import l
+
+        laws = power_laws(self.point, ("K", "V"))
+        return sp.cancel(sp.powsimp(laws["V"].leading / (laws["K"].leading ** 2 * l)))
+
+    def onset(self, tolerance: float = 0.1, first_kernel: float = 1.0) -> dict[str, int]:
+        """The layer from which each tensor stays within a relative ``tolerance`` of its leading power law.
+
+        With lambda_b = lambda_W = 1. Where the solution is not exact the size of the next power of the depth decides,
+        with the constants of a flow that starts at ``first_kernel``.
+        """
+        from rgflow.universality.onset import onset
+
+        if not 0 < tolerance < 1:
+            raise InputError(f"tolerance is {tolerance!r}; give a number between 0 and 1")
+        return onset(self.point, self.laws, tolerance, first_kernel)
+
+    def correlation_lengths(self, C_b: float, C_W: float, first_kernel: float = 1.0) -> CorrelationLengths:
+        """Fixed point, susceptibilities and correlation lengths at other hyperparameters."""
+        return correlation_lengths(self.activation, C_b, C_W, first_kernel)
+
+    def __str__(self) -> str:
+        lines = [f"{self.activation.name}: {self.point}"]
+        lines += [f"  also {other}" for other in self.points if other != self.point]
+        return "\n".join(lines)
+
+
+def criticality(activation: Any) -> Criticality:
+    """The critical points of an activation, its universality class, exponents and amplitudes.
+
+    Parameters
+    ----------
+    activation : str, sympy expression or Activation
+        Any activation, also one's own formula.
+
+    Returns
+    -------
+    Criticality
+        Points at once; exponents and amplitudes of tensors when they are asked for.
+
+    Raises
+    ------
+    NoCriticalPoint
+        With the reason, if no choice of C_b and C_W is critical and stable.
+    UnknownName, FormulaError
+
+    >>> c = criticality("tanh")
+    >>> c.universality_class, c.C_b, c.C_W, c.p_perpendicular, c.vertex_growth
+    ('K*=0', 0.0, 1.0, 1, 2/3)
+    >>> c.amplitudes["V"], c.exponents["V"]
+    (1/6, -1)
+    """
+    sigma = find_activation(activation)
+    best = recommended(sigma)
+    return Criticality(best, points(sigma))
+
+
+__all__ = ["TABLE", "Criticality", "criticality"]

@@ -1,0 +1,82 @@
+"""Where power laws set in: the constants that the layers near the input leave behind, and the depth they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from rgflow.flow import flow
+from rgflow.network import MLP
+from rgflow.universality.constants import near_input
+from rgflow.universality.laws import PowerLaw, power_laws
+from rgflow.universality.points import VANISHING, CriticalPoint
+from rgflow.universality.rates import exponents
+
+DEPTH = 2048  # layers of the flow that measures the constants
+FARTHEST = 10**9
+
+
+def critical_flow(
+    point: CriticalPoint,
+    depth: int,
+    names: tuple[str, ...],
+    first_kernel: float,
+    lambda_b: float = 1.0,
+    lambda_W: float = 1.0,
+    order: int = 1,
+) -> Any:
+    """A flow at a critical point with the rates of its power laws, lambda_b l^-p_perp and lambda_W l^(p_0 - p_perp)."""
+    p_0, p_perpendicular = (float(p) for p in exponents(point))
+    l = np.arange(1.0, depth + 1)
+    net = MLP.uniform(
+        n_in=1,
+        width=1,
+        depth=depth,
+        activation=point.activation,
+        C_b=point.C_b,
+        C_W=point.C_W,
+        lambda_b=list(lambda_b * l**-p_perpendicular),
+        lambda_W=list(lambda_W * l ** (p_0 - p_perpendicular)),
+    )
+    return flow(net, first_kernel=first_kernel, tensors=names, order=order, kinks="almost_everywhere")
+
+
+@lru_cache(maxsize=64)
+def constants(
+    point: CriticalPoint, first_kernel: float = 1.0, lambda_b: float = 1.0, lambda_W: float = 1.0
+) -> Mapping[str, float]:
+    """c_K and c_Theta of the power laws of class K* = 0, from a flow of K and Theta alone.
+
+    All known terms of K at layer 2048 determine c_K, then those of Theta c_Theta.
+    """
+    laws = power_laws(point, ("K", "Theta"))
+    ds = critical_flow(point, DEPTH, ("K", "Theta"), first_kernel, lambda_b, lambda_W, order=0)
+    return near_input(
+        {name: law.expression for name, law in laws.items()},
+        {name: float(ds[name][-1]) for name in laws},
+        DEPTH,
+        {"lambda_b": lambda_b, "lambda_W": lambda_W},
+    )
+
+
+def onset(point: CriticalPoint, laws: Mapping[str, PowerLaw], tolerance: float, first_kernel: float) -> dict[str, int]:
+    """The layer from which the correction of each law stays below ``tolerance``, for lambda_b = lambda_W = 1."""
+    import sympy as sp
+
+    from rgflow.universality.exponentials import l
+
+    values: dict[str, float] = {"lambda_b": 1.0, "lambda_W": 1.0, "k": first_kernel}
+    if point.universality_class == VANISHING:
+        values |= constants(point, first_kernel)
+    layers = np.unique(np.geomspace(2, FARTHEST, 4000).astype(np.int64))
+    found = {}
+    for name, law in laws.items():
+        correction = law.correction
+        put = correction.xreplace({s: sp.Float(values[s.name]) for s in correction.free_symbols if s.name in values})
+        sizes = np.abs(sp.lambdify(l, put, "numpy")(layers.astype(float)) + np.zeros(len(layers)))
+        late = np.flatnonzero(sizes >= tolerance)
+        found[name] = int(layers[min(late[-1] + 1, len(layers) - 1)]) if late.size else 2
+    return found

@@ -1,0 +1,129 @@
+r"""Learning rates by layer: every layer with an equal share of the tangent kernel.
+
+The last layer's mean tangent kernel is a sum over layers, Theta = sum_l (lambda_b^{(l)} + lambda_W^{(l)} g^{(l-1)}) x
+prod_{l' >= l} chi_perp. At criticality g ~ l^{-p_0} and the product is (l/L)^{p_perp}, so that
+
+.. math:: \lambda_b^{(\ell)} = \tilde\lambda_b\, \ell^{-p_\perp} L^{p_\perp - 1}, \qquad
+          \lambda_W^{(\ell)} = \tilde\lambda_W\, \ell^{p_0 - p_\perp} L^{p_\perp - 1}
+
+give each layer the same part and keep the whole of order one, at any depth L. Weights carry their 1/n_{l-1} besides.
+Source: PDLT chapter 9 (equivalence principle), equation numbers not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rgflow.activations import activation as find_activation
+from rgflow.checks import whole
+from rgflow.errors import InputError
+from rgflow.network import MLP
+from rgflow.universality.points import HALF_STABLE, SCALE_INVARIANT, CriticalPoint, recommended
+
+
+@dataclass(frozen=True)
+class LearningRates(Mapping[str, tuple[float, ...]]):
+    """lambda_b and lambda_W of every layer; unpacks into a network: ``MLP(widths, sigma, **rates)``.
+
+    Attributes
+    ----------
+    lambda_b, lambda_W : tuple of float
+        For layers 1..L.
+    p_0, p_perpendicular : float
+        The exponents they rest on: K ~ l^{-p_0}, chi_perp = 1 - p_perpendicular/l.
+    """
+
+    lambda_b: tuple[float, ...]
+    lambda_W: tuple[float, ...]
+    p_0: float
+    p_perpendicular: float
+
+    def __getitem__(self, name: str) -> tuple[float, ...]:
+        if name not in ("lambda_b", "lambda_W"):
+            raise KeyError(name)
+        found: tuple[float, ...] = getattr(self, name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("lambda_b", "lambda_W"))
+
+    def __len__(self) -> int:
+        return 2
+
+    def per_parameter(self, net: MLP) -> dict[str, tuple[float, ...]]:
+        """What a framework multiplies the gradient of one bias and of one weight with: lambda_b, lambda_W/fan_in."""
+        if not isinstance(net, MLP) or net.depth != len(self.lambda_b):
+            raise InputError(f"{net!r} is not a network of {len(self.lambda_b)} layers")
+        weights = tuple(rate / n for rate, n in zip(self.lambda_W, net.fan_in, strict=True))
+        return {"bias": self.lambda_b, "weight": weights}
+
+
+def learning_rates(
+    activation: Any, depth: int | None = None, *, lambda_b: float = 1.0, lambda_W: float = 1.0
+) -> LearningRates:
+    """Learning rates that give every layer of a critical network an equal share of the tangent kernel.
+
+    Parameters
+    ----------
+    activation : activation or MLP
+        A network brings its own depth.
+    depth : int
+        L, the number of weight layers.
+    lambda_b, lambda_W : float
+        The overall sizes, independent of depth and width; not negative.
+
+    Returns
+    -------
+    LearningRates
+        Also a mapping with the keys ``lambda_b`` and ``lambda_W``.
+
+    Raises
+    ------
+    NoCriticalPoint, NoClosedForm, InputError
+
+    >>> learning_rates("relu", depth=4)["lambda_b"]
+    (0.25, 0.25, 0.25, 0.25)
+    >>> learning_rates("tanh", depth=4)["lambda_b"]
+    (1.0, 0.5, 0.3333333333333333, 0.25)
+    """
+    if isinstance(activation, MLP):
+        if depth is not None and depth != activation.depth:
+            raise InputError(f"depth is {depth} but the network has {activation.depth} layers; leave it out")
+        sigma, depth = activation.activation, activation.depth
+    else:
+        sigma = find_activation(activation)
+        if depth is None:
+            raise InputError("depth is None; give the number of weight layers, or a network")
+    depth = whole("depth", depth, 1)
+    sizes = [_size("lambda_b", lambda_b), _size("lambda_W", lambda_W)]
+    p_0, p_perpendicular = (float(p) for p in exponents(recommended(sigma)))
+    l = np.arange(1.0, depth + 1)
+    common = float(depth) ** (p_perpendicular - 1)
+    columns = (sizes[0] * common * l**-p_perpendicular, sizes[1] * common * l ** (p_0 - p_perpendicular))
+    return LearningRates(tuple(columns[0].tolist()), tuple(columns[1].tolist()), p_0, p_perpendicular)
+
+
+def exponents(point: CriticalPoint) -> tuple[Any, Any]:
+    """(p_0, p_perpendicular) at a critical point as SymPy numbers; at a half-stable one if the flow starts there."""
+    import sympy
+
+    if point.universality_class in (SCALE_INVARIANT, HALF_STABLE):
+        return sympy.Integer(0), sympy.Integer(0)
+    from rgflow.universality.vanishing import vanishing_kernel
+
+    flow = vanishing_kernel(point.activation)
+    return sympy.Rational(flow.p_0.numerator, flow.p_0.denominator), flow.number(flow.p_perpendicular)
+
+
+def _size(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}; it must be a number") from None
+    if not np.isfinite(number) or number < 0:
+        raise InputError(f"{name} is {value!r}; it must be finite and not negative")
+    return number

@@ -1,0 +1,127 @@
+r"""The class K* = 0: brackets as series in a kernel that decays.
+
+At C_b = 0, C_W = 1/sigma'(0)^2 the kernel is moved by the non-linearity of sigma alone,
+
+.. math:: K' = \langle\sigma\sigma\rangle_K / \sigma'(0)^2 = K + a_m K^{m+1} + \dots, \qquad
+          \chi_\perp = 1 + b_m K^m + \dots,
+
+so that K -> (-m a_m l)^{-1/m} and chi_perp -> 1 - p_perp/l with p_perp = b_m/(m a_m). Only the Taylor coefficients of
+sigma at zero go in. Source: PDLT chapter 5 (m = 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from typing import Any
+
+from rgflow.activations import Activation
+from rgflow.brackets.series import derivatives_at_zero, kernel_series
+from rgflow.errors import NoClosedForm
+from rgflow.universality.logarithms import is_zero
+from rgflow.universality.numbers import Numbers
+
+LENGTH = 16  # Taylor coefficients that choose the domain of an activation
+MOST_FLAT = 6  # a_1 = ... = a_6 = 0: an activation as straight as this is refused
+
+
+class VanishingKernel:
+    """The flow of one activation at C_b = 0, C_W = 1/sigma'(0)^2, as series in the kernel and in the depth.
+
+    Raises NoClosedForm when the kernel does not decay as a power of the depth.
+    """
+
+    def __init__(self, activation: Activation):
+        self.activation = activation
+        value, self.slope = derivatives_at_zero(activation, 1)
+        if value != 0 or self.slope == 0:
+            raise NoClosedForm(
+                f"{activation.name} has sigma(0) = {value}, sigma'(0) = {self.slope}: K* = 0 is no critical fixed point"
+            )
+
+    def derivatives(self, length: int) -> tuple[Any, ...]:
+        """sigma^{(k)}(0)/sigma'(0) as SymPy numbers."""
+        from sympy import cancel
+
+        found = derivatives_at_zero(self.activation, length)
+        return tuple(c if c == 0 else cancel(c / self.slope) for c in found)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The domain that holds the Taylor coefficients, and the m-th root of the kernel's amplitude."""
+        found = Numbers.of(self.derivatives(LENGTH))
+        m, a = self._flatness(found)
+        return found if m == 1 or found.root(-found.domain(m) * a, m) is not None else Numbers.real()
+
+    def series(self, orders: Sequence[int], pending: int, count: int) -> list[Any]:
+        """A bracket of sigma/sigma'(0) as a series in K, in the domain."""
+        return self._series(self.numbers, orders, pending, count)
+
+    def _series(self, numbers: Numbers, orders: Sequence[int], pending: int, count: int) -> list[Any]:
+        length = max([0, *orders]) + pending + 2 * count
+        return kernel_series([numbers.read(c) for c in self.derivatives(length)], orders, pending, count)
+
+    @cached_property
+    def flatness(self) -> tuple[int, Any]:
+        """(m, a_m): the first coefficient of <sigma sigma>/sigma'(0)^2 = K + a_m K^{m+1} + ... that is not zero."""
+        return self._flatness(self.numbers)
+
+    def _flatness(self, numbers: Numbers) -> tuple[int, Any]:
+        for m in range(1, MOST_FLAT + 1):
+            a = self._series(numbers, (0, 0), 0, m + 2)[m + 1]
+            if not is_zero(numbers.domain, a):
+                return m, a
+        raise NoClosedForm(
+            f"<sigma sigma> of {self.activation.name} is linear in K to order {MOST_FLAT + 1}: "
+            "the kernel does not decay as a power of the depth"
+        )
+
+    @cached_property
+    def p_0(self) -> Fraction:
+        """K ~ l^{-p_0}."""
+        return Fraction(1, self.flatness[0])
+
+    @cached_property
+    def p_perpendicular(self) -> Any:
+        """chi_perp = 1 - p_perp/l + ..., in the domain; NoClosedForm when chi_perp - 1 decays more slowly."""
+        m, a = self.flatness
+        domain = self.numbers.domain
+        perpendicular = self.series((1, 1), 0, m + 1)
+        if any(not is_zero(domain, b) for b in perpendicular[1:m]):
+            raise NoClosedForm(
+                f"chi_perp of {self.activation.name} approaches 1 more slowly than 1/l: perturbations of the input do "
+                "not follow a power of the depth"
+            )
+        return perpendicular[m] / (domain(m) * a)
+
+    def number(self, element: Any) -> Any:
+        """An element of the domain as a SymPy number, rational where it is."""
+        import sympy
+
+        found = self.numbers.rational(element)
+        return self.numbers.write(element) if found is None else sympy.Rational(found.numerator, found.denominator)
+
+
+@lru_cache(maxsize=64)
+def vanishing_kernel(activation: Activation) -> VanishingKernel:
+    """The series of one activation, kept."""
+    return VanishingKernel(activation)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates lambda_b l^{q + bias}, lambda_W l^{q + weight} at layer l; q in the domain of the activation."""
+
+    q: Any
+    bias: Fraction
+    weight: Fraction
+
+
+def rates_of(flow: VanishingKernel, kind: str) -> Rates:
+    """Rates that give every layer an equal share of the tangent kernel ("equal"), or constant ones ("constant")."""
+    one = flow.numbers.domain.one
+    if kind == "constant":
+        return Rates(one, Fraction(-1), Fraction(-1))
+    return Rates(one - flow.p_perpendicular, Fraction(-1), flow.p_0 - 1)
