@@ -20,7 +20,7 @@ from rgflow import Tensor
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "derivations"
 SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem != "paper"}
-WITH_FORMULAS = [name for name in SCRIPTS if name != "scale_invariant_solutions"]
+WITH_FORMULAS = [name for name, path in SCRIPTS.items() if "\nMANY = (" in path.read_text(encoding="utf-8")]
 
 
 @pytest.fixture
@@ -255,3 +255,42 @@ def test_control_a_wrong_solution_in_depth_is_noticed():
         solutions[name] = solution
         with pytest.raises(AssertionError, match="at layer 1"):
             script["check"](name, solution + 1)
+
+
+@pytest.mark.usefixtures("paper")
+@pytest.mark.parametrize("name", ["K", "V", "D", "Q", "U"])
+def test_control_a_wrong_amplitude_is_noticed(name):
+    script = runpy.run_path(str(SCRIPTS["vanishing_kernel_amplitudes"]))
+    script["check"]("sin", {name: script["LAWS"][name]})
+    for wrong in (2 * script["LAWS"][name], script["l"] * script["LAWS"][name]):
+        with pytest.raises(AssertionError, match=f"{name} of sin"):
+            script["check"]("sin", {name: wrong})
+
+
+@pytest.mark.usefixtures("paper")
+def test_control_wrong_numbers_of_chapter_5_are_noticed():
+    """The factor-ten typo of C_b that two public repositories have, and another logarithm."""
+    script = runpy.run_path(str(SCRIPTS["chapter_05_criticality"]))
+    K_star, C_W, C_b, *rest = script["HALF_STABLE"]["swish"]
+    script["HALF_STABLE"]["swish"] = (K_star, C_W, C_b / 10, *rest)
+    with pytest.raises(AssertionError, match="C_b"):
+        script["half_stable"]("swish")
+    script["VANISHING"]["sin"] = (1, -1, 1)
+    with pytest.raises(AssertionError, match="ln l"):
+        script["vanishing"]("sin")
+
+
+@pytest.mark.usefixtures("paper")
+def test_control_rates_with_another_exponent_share_unequally():
+    script = runpy.run_path(str(SCRIPTS["chapter_09_learning_rates"]))
+    bias, weight, _ = script["shares"]("tanh", 128)
+    layers = range(1, 129)
+    assert script["spread"](bias[20:]) < 1.1 < script["spread"]((bias * layers)[20:])
+    assert script["spread"](weight[20:]) < 1.1 < script["spread"]((weight / layers)[20:])
+
+
+@pytest.mark.usefixtures("paper")
+def test_control_training_another_layer_is_not_bayesian():
+    script = runpy.run_path(str(SCRIPTS["chapter_10_kernel_learning"]))
+    K, theta = script["kernels"]([0, 0.2, 0.2], [0, 1.2, 1.2])
+    assert abs(theta / K - 1).max() > 0.01

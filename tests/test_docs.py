@@ -3,13 +3,18 @@
 import doctest
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sympy import sympify
 
 import rgflow as rg
 from rgflow.activations import CATALOGUE, FUNCTIONS
 from rgflow.algebra import LETTERS
+from rgflow.cli.formulas import shown
+from rgflow.universality import Criticality
+from rgflow.universality.printing import text_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -112,6 +117,57 @@ def test_table_of_activations():
         parameters = ", ".join(f"{key} = {value}" for key, value in entry.parameters.items())
         expected.append(f"| `{name}` | `{entry.formula}` | {parameters} | {entry.meaning} |")
     assert table(ROOT / "docs" / "formulas.md", "name") == expected
+
+
+# The tables of universality.md ----------------------------------------------------------------------------------------
+
+CLASSES = {
+    "scale-invariant": ("linear", "relu", "leaky_relu"),
+    "K*=0": ("tanh", "sin", "erf"),
+    "half-stable": ("gelu", "swish"),
+}
+UNIVERSALITY = ROOT / "docs" / "universality.md"
+
+
+def number(value: object) -> str:
+    """As the program prints it, ten digits where it is not short."""
+    return text_of(shown(sympify(value), 10))
+
+
+@cache
+def critical(name: str) -> Criticality:
+    return rg.criticality(name)
+
+
+def test_table_of_critical_points():
+    expected = []
+    for name in (name for names in CLASSES.values() for name in names):
+        found = critical(name)
+        start = "every K" if found.K_star is None else f"{found.K_star:.10g}"
+        exponents = f"{number(found.p_0)} | {number(found.p_perpendicular)} | {number(found.vertex_growth)}"
+        values = f"{found.C_b:.10g} | {found.C_W:.10g} | {start} | {exponents}"
+        expected.append(f"| `{name}` | {found.universality_class} | {values} |")
+    assert table(UNIVERSALITY, "activation") == expected
+
+
+def test_table_of_exponents():
+    expected = []
+    for tensor in critical("tanh").laws:
+        cells = []
+        for names in CLASSES.values():
+            (power,) = {critical(name).exponents[tensor] for name in names}  # the class alone decides
+            cells.append("-" if power is None else number(power))
+        expected.append(f"| `{tensor}` | {' | '.join(cells)} |")
+    assert table(UNIVERSALITY, "power of l") == expected
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_tables_of_amplitudes(kind):
+    expected = []
+    for tensor in critical("tanh").laws:
+        cells = (text_of(shown(critical(name).amplitudes[tensor])) for name in CLASSES[kind])
+        expected.append(f"| `{tensor}` | {' | '.join(f'`{cell}`' for cell in cells)} |")
+    assert table(UNIVERSALITY, f"amplitude, {kind}") == expected
 
 
 # Links and commands ---------------------------------------------------------------------------------------------------

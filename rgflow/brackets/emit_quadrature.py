@@ -155,6 +155,7 @@ def kinked_lines(placed: Placed, activation: Activation, name: str) -> Text:
     entries = [entry for _, entry in placed]
     order = derivative_order(activation, entries)
     kinks = activation.kinks
+    farthest = max(abs(kink) for kink in kinks)
     big, small = GAUSS_NODES
     # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
     scale_free = all(piece is not None for piece in activation.piece_polynomials)
@@ -172,6 +173,11 @@ def kinked_lines(placed: Placed, activation: Activation, name: str) -> Text:
         *_at_zero(placed, activation),
         "        return",
         f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
+        *(
+            [f"    cut = max(cut, min({farthest!r} / s + 9.0, 38.0))  # what lies beyond a kink may be all"]
+            if farthest
+            else []
+        ),
         f"    c = {stretch}",
     ]
     for p in range(len(kinks) + 1):

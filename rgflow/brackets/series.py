@@ -3,8 +3,9 @@ r"""Brackets as series in the kernel, without integration.
 .. math:: \Big\langle \partial^m \prod_i \sigma^{(k_i)} \Big\rangle_K = \sum_j \frac{K^j}{2^j\, j!}\, f^{(m + 2j)}(0),
           \qquad f = \prod_i \sigma^{(k_i)}
 
-The derivatives of sigma at zero come exactly from its formula, by series of compositions. For an activation with a
-kink away from zero the series misses terms that are exponentially small in 1/K.
+The derivatives of sigma at zero come from its formula, by series of compositions: exactly where they are built from
+rationals, roots and pi, else (tanh(1/2), exp(1)) to sixty digits. For an activation with a kink away from zero the
+series misses terms that are exponentially small in 1/K.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from rgflow.errors import NoClosedForm
 
 Coefficients = list[Any]
 
+DIGITS = 60
+ZERO = 1e-45  # a number of sixty digits below this is zero
+
 
 def derivatives_at_zero(activation: Activation, order: int) -> tuple[Any, ...]:
-    """sigma(0), sigma'(0), ..., sigma^{(order)}(0) as exact SymPy numbers.
+    """sigma(0), sigma'(0), ..., sigma^{(order)}(0) as SymPy numbers, exact or of sixty digits.
 
     Raises NoClosedForm for an activation with a kink at zero.
 
@@ -41,7 +45,8 @@ def derivatives_at_zero(activation: Activation, order: int) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=256)
 def _derivatives(piece: Node, order: int) -> tuple[Any, ...]:
-    return tuple(_number(c * math.factorial(k)) for k, c in enumerate(_series(piece, order + 1)))
+    found = [_number(c * math.factorial(k)) for k, c in enumerate(_series(piece, order + 1))]
+    return tuple(c * 0 if c.is_Float and abs(c) < ZERO else c for c in found)
 
 
 def kernel_series(derivatives: Sequence[Any], orders: Sequence[int], pending: int, count: int) -> Coefficients:
@@ -79,7 +84,7 @@ def _series(node: Node, length: int) -> Coefficients:
 
     zero = [sympy.Integer(0)] * length
     if not has_z(node):
-        return [to_sympy(node), *zero[1:]]
+        return [_number(to_sympy(node)), *zero[1:]]
     match node:
         case Z():
             return [sympy.Integer(0), sympy.Integer(1), *zero][:length]
@@ -110,7 +115,7 @@ def _outer(name: str, at: Any, length: int) -> Coefficients:
     """Taylor coefficients of a named function about a number, from the equation y' = w(y, x) that it solves."""
     import sympy
 
-    value = _function(name)(at)
+    value = _number(_function(name)(at))
     line = [at, sympy.Integer(1), *[sympy.Integer(0)] * length][:length]
     one = [sympy.Integer(1), *[sympy.Integer(0)] * (length - 1)]
     square = _times(line, line, length)
@@ -120,7 +125,7 @@ def _outer(name: str, at: Any, length: int) -> Coefficients:
 
     match name:
         case "exp" | "expm1":
-            first = sympy.exp(at)
+            first = _number(sympy.exp(at))
             rows = [first / math.factorial(k) for k in range(length)]
             return rows if name == "exp" else [first - 1, *rows[1:]]
         case "sin" | "cos" | "sinh" | "cosh":
@@ -195,7 +200,10 @@ def _times(a: Coefficients, b: Coefficients, length: int) -> Coefficients:
 
 
 def _number(value: Any) -> Any:
-    """A number with its products multiplied out, so that equal ones look alike."""
+    """A number with its products multiplied out, so that equal ones look alike; digits if it is no simple one."""
     import sympy
 
-    return value if value.is_Rational else sympy.expand(value)
+    if value.is_Rational:
+        return value
+    plain = value.atoms() <= {sympy.pi} | value.atoms(sympy.Rational) and not value.has(sympy.Function, sympy.exp)
+    return sympy.expand(value) if plain else value.evalf(DIGITS)

@@ -24,6 +24,7 @@ _PANELS = (1.0, 6.0, 36.0, 216.0)
 _WIDE = 2.0
 _CELL = 0.25
 _LOOKUP = 8
+_TAIL, _FAR = 9.0, 38.0  # deviations after which a density has fallen to nothing against where it began, and to zero
 
 
 def split_averages(
@@ -79,6 +80,8 @@ def _refined(
     L, loss = square_root(covariance)
     trait = traits(activation)
     cut = math.sqrt(69 + 4 * trait.power * factors) + trait.growth * factors * np.abs(L).sum(axis=1)
+    if size == 1:
+        cut = np.maximum(cut, _beyond_kinks(activation, L[:, 0], mean))
     value, error, absolute = (np.zeros((count, len(products))) for _ in range(3))
     left = np.arange(count)
     for attempt, n in enumerate(_NODES):
@@ -101,6 +104,15 @@ def _refined(
             break
     error += EPSILON * _conditioning(activation, mean, covariance, loss.max(axis=1), cut, products, absolute)
     return value, error, absolute
+
+
+def _beyond_kinks(activation: Activation, deviation: Array, mean: Array) -> Array:
+    """How far the axis must reach to see what lies beyond each kink, which may be all there is to see."""
+    farthest = np.zeros_like(mean)
+    for c in activation.kinks:
+        away = np.abs(c - mean)
+        farthest = np.maximum(farthest, np.divide(away, deviation, out=np.zeros_like(mean), where=deviation > 0))
+    return np.where(farthest > 0, np.minimum(farthest + _TAIL, _FAR), 0.0)
 
 
 def _conditioning(

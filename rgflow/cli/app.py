@@ -10,9 +10,12 @@ from typing import Annotated
 
 import typer
 
+from rgflow.cli.critical import critical
 from rgflow.cli.derive import derive
 from rgflow.cli.flow import flow
+from rgflow.cli.phase import phase
 from rgflow.cli.screen import abandon, fail, spell_out
+from rgflow.cli.solve import solve
 from rgflow.errors import RgflowError
 
 app = typer.Typer(
@@ -35,13 +38,16 @@ def rgflow(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Derive, flow and check the 1/width expansion of deep random networks.
+    """Derive, solve, flow and check the 1/width expansion of deep random networks.
 
     \b
     Examples:
       rgflow derive V --samples many
       rgflow flow tanh --width 128 --depth 32
       rgflow flow gelu --width 64 --depth 8 --check 1000
+      rgflow critical gelu --table
+      rgflow solve V relu
+      rgflow phase tanh --plot phase.png
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -49,6 +55,9 @@ def rgflow(
 
 app.command()(derive)
 app.command()(flow)
+app.command()(critical)
+app.command()(solve)
+app.command()(phase)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rgflow.errors import InputError, StoreError
+from rgflow.cli.paths import PICTURES, RESULTS, writable
+from rgflow.errors import InputError
 
 if TYPE_CHECKING:
     import xarray
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from rgflow.cli.inputs import Given
     from rgflow.network import MLP
 
-PICTURES = (".png", ".svg", ".pdf")
-RESULTS = (".nc", ".zarr")
 NETWORK, INPUTS, THEORY, CHECK, RESULT = "Network", "Inputs", "Theory", "Check against sampled networks", "Results"
 
 
@@ -127,7 +126,7 @@ def flow(
     from rgflow.cli.screen import warn, working
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
-        _writable(path, endings, option)
+        writable(path, endings, option)
     shown = given(inputs, first_kernel, width)
     net = _network(activation, width, depth, n_out, shown.n_in, C_b, C_W, lambda_b, lambda_W)
     names = _names(tensors)
@@ -218,18 +217,6 @@ def _in_terms_of_options(names: list[str], order: int) -> Iterator[None]:
             raise
         whence = "" if told[1] in names else f"; {told[1]} is needed by --tensors {','.join(names)} --order {order}"
         raise InputError(f"{error} (--tensors K,Theta --order 0){whence}") from None
-
-
-def _writable(path: Path | None, endings: tuple[str, ...], option: str) -> None:
-    """Refuse a name before the work, not after it."""
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        raise InputError(f"{option} {path}: the name must end in {', '.join(endings[:-1])} or {endings[-1]}")
-    if not path.absolute().parent.is_dir():
-        raise StoreError(f"{option} {path}: the directory {path.parent} does not exist")
-    if path.is_dir() and path.suffix.lower() != ".zarr":
-        raise StoreError(f"{option} {path}: it is a directory; give the name of a file")
 
 
 def _show(net: MLP, shown: Given, ds: xarray.Dataset) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rgflow.activations import Activation, activation
 from rgflow.algebra import Tensor
+from rgflow.brackets.kinks import check_kinks
 from rgflow.derive import closure
-from rgflow.flow.kinks import check_kinks
 
 if TYPE_CHECKING:
     from rgflow.codegen import Kernel
@@ -48,7 +48,7 @@ def compiled(
     """
     system = closure(names, samples=samples)
     chosen = activation(sigma)
-    check_kinks(system, chosen, kinks, samples == "one")
+    check_kinks(system, chosen, kinks)
     from rgflow.codegen import kernel
 
     return kernel(system, chosen, jit)

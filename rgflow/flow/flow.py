@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra import Tensor
+from rgflow.brackets.kinks import check_kinks
 from rgflow.derive import closure
 from rgflow.errors import InputError
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import start
-from rgflow.flow.kinks import check_kinks
 from rgflow.flow.orders import MOST_INPUTS, measures, requested
 from rgflow.network import MLP
 
@@ -46,7 +46,7 @@ def flow(
     order : int
         Total order in 1/n: 0 gives K and Theta, 1 adds K_1, Theta_1 and the four-point letters, 2 the next.
     kinks : "error" or "almost_everywhere"
-        What written second derivatives of an activation with a kink mean; see :mod:`rgflow.flow.kinks`.
+        What written second derivatives of an activation with a kink mean; see :mod:`rgflow.brackets.kinks`.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def flow(
     samples = "one" if len(begin.overlap) == 1 else "many"
     few = len(begin.overlap) <= MOST_INPUTS
     system = closure([*wanted, *(measures(wanted, order) if few else ())], samples=samples)
-    check_kinks(system, net.activation, kinks, samples == "one")
+    check_kinks(system, net.activation, kinks)
     from rgflow.flow.run import run  # loads Numba
 
     history = run(net, system, begin)

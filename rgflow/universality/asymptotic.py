@@ -21,7 +21,7 @@ from rgflow.universality.depth_series import DepthSeries, directions
 from rgflow.universality.logarithms import LogSeries
 from rgflow.universality.vanishing import VanishingKernel, rates_of, vanishing_kernel
 
-RELATIVE = (3, 6)  # relative orders in K^m that are tried until the leading term and the next are known
+ATTEMPTS = (1, 2, 4)  # multiples of m + 2: powers of K kept until the leading term and the next are known
 
 
 @lru_cache(maxsize=64)
@@ -29,12 +29,14 @@ def depth_series(activation: Activation, names: tuple[str, ...], rates: str) -> 
     """The series of the named tensors and all they depend on, far enough for their leading terms and corrections."""
     flow = vanishing_kernel(activation)
     system = closure(names)
-    for relative in RELATIVE:
-        found = DepthSeries(flow, system, rates_of(flow, rates), relative)
+    least = flow.flatness[0] + 2
+    for attempt in ATTEMPTS:
+        found = DepthSeries(flow, system, rates_of(flow, rates), attempt * least)
         if all(_enough(found.found[Tensor.named(name)], flow) for name in names):
             return found
     raise NoClosedForm(
-        f"{', '.join(names)} of {activation.name}: terms cancel beyond relative order {RELATIVE[-1]} in K; flow instead"
+        f"{', '.join(names)} of {activation.name}: terms cancel beyond relative order K^{ATTEMPTS[-1] * least}; "
+        "flow instead"
     )
 
 

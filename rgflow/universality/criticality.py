@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from rgflow.errors import InputError
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
 from rgflow.universality.kernel_table import averages
 from rgflow.universality.laws import TABLE, PowerLaw, power_laws
+from rgflow.universality.numbers import simplest
 from rgflow.universality.points import VANISHING, CriticalPoint, points, recommended
 from rgflow.universality.rates import exponents
 
@@ -129,7 +131,7 @@ class Criticality:
         from rgflow.universality.exponentials import l
 
         laws = power_laws(self.point, ("K", "V"))
-        return sp.cancel(sp.powsimp(laws["V"].leading / (laws["K"].leading ** 2 * l)))
+        return simplest(sp.cancel(sp.powsimp(laws["V"].leading / (laws["K"].leading ** 2 * l))))
 
     def onset(self, tolerance: float = 0.1, first_kernel: float = 1.0) -> dict[str, int]:
         """The layer from which each tensor stays within a relative ``tolerance`` of its leading power law.
@@ -139,8 +141,10 @@ class Criticality:
         """
         from rgflow.universality.onset import onset
 
-        if not 0 < tolerance < 1:
-            raise InputError(f"tolerance is {tolerance!r}; give a number between 0 and 1")
+        for name, value, most in (("tolerance", tolerance, 1.0), ("first_kernel", first_kernel, np.inf)):
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < most:
+                upper = "" if most == np.inf else f" and below {most:g}"
+                raise InputError(f"{name} is {value!r}; give a number above 0{upper}")
         return onset(self.point, self.laws, tolerance, first_kernel)
 
     def correlation_lengths(self, C_b: float, C_W: float, first_kernel: float = 1.0) -> CorrelationLengths:

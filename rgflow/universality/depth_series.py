@@ -78,7 +78,7 @@ class DepthSeries:
         """A bracket of sigma/sigma'(0) as a series in the depth."""
         if bracket not in self._brackets:
             m = self.flow.flatness[0]
-            count = m * self.relative + 1
+            count = m + self.relative
             coefficients = self.flow.series(bracket.orders, bracket.pending, count)
             cut = Fraction(-count, m)
             total = LogSeries({}, cut)

@@ -82,7 +82,7 @@ def _power(bracket: Bracket, average: Average) -> tuple[sp.Expr, int]:
     """c and p of an average c K^p."""
     value = sp.expand(average(bracket.orders, bracket.pending))
     if value == 0:
-        return sp.S.Zero, 0
+        return sp.Integer(0), 0
     c, p = value.as_coeff_exponent(K)
     if c.has(K) or not p.is_Integer or p < 0:
         raise NoClosedForm(f"the average of {bracket.orders}, {bracket.pending} pending, is {value}: no power of K")
@@ -123,7 +123,7 @@ def fixed_kernel(system: System, *, parity: int = 0, numbers: Average | None = N
     if numbers:
         put[weight] = 1 / numbers((1, 1), 0)
     symbols = [weight, *reversed(letter.values()), rate, start]
-    ring = Exponentials(symbols, _field([*put.values(), sp.S.One]))
+    ring = Exponentials(symbols, _field([*put.values(), sp.Integer(1)]))
     value = {symbol: ring.number(put.get(symbol, symbol)) for symbol in symbols}
     C_W, overlap = value[weight], value[letter[(0, 0), 0]]
     known = {

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from rgflow.derive import closure
+from rgflow.errors import NoClosedForm
 from rgflow.universality.points import HALF_STABLE, SCALE_INVARIANT, CriticalPoint
 
 DIGITS = 30  # of averages at a half-stable point
@@ -95,6 +96,11 @@ def _half_stable(point: CriticalPoint, names: Sequence[str]) -> Mapping[str, Any
     import sympy as sp
 
     from rgflow.universality.averages import average_at
+
+    if point.activation.kinks:
+        raise NoClosedForm(
+            f"{point.activation.name} has a kink away from 0: its tensors at K* are not solved in depth; flow instead"
+        )
     from rgflow.universality.exact import SYMBOLS, K, fixed_kernel
 
     values = point.symbols

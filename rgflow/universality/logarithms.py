@@ -54,8 +54,8 @@ class LogSeries:
         cut = max(self.cut, other.cut)
         found = dict(self.terms)
         for place, coefficient in other.terms.items():
-            found[place] = found[place] + coefficient if place in found else coefficient
-        return LogSeries({p: c for p, c in found.items() if p[0] > cut and tidy(c)}, cut)
+            found[place] = tidy(found[place] + coefficient) if place in found else coefficient
+        return LogSeries({p: c for p, c in found.items() if p[0] > cut and c}, cut)
 
     def __mul__(self, other: LogSeries) -> LogSeries:
         cut = max(self.cut + other.degree, other.cut + self.degree)

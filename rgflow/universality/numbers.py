@@ -13,6 +13,18 @@ from typing import Any
 
 DIGITS = 50
 BITS = 200
+LARGEST_DENOMINATOR, CLOSE = 10_000, 1e-25  # a real number this close to such a fraction is one
+
+
+def simplest(value: Any) -> Any:
+    """A SymPy number as it is, or as the rational that its fifty digits are."""
+    from sympy import Abs, Rational
+
+    if not value.is_Float:
+        return value
+    near = Fraction(float(value)).limit_denominator(LARGEST_DENOMINATOR)
+    rational = Rational(near.numerator, near.denominator)
+    return rational if Abs(value - rational) < CLOSE else value
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class Numbers:
 
         if all(value.is_Rational for value in values):
             return cls(QQ, True)
+        if any(value.is_Float for value in values):
+            return cls.real()
         root = Symbol("g", positive=True)
         field = cls(QQ.frac_field(root), True, root)
         try:
@@ -69,16 +83,19 @@ class Numbers:
     def rational(self, element: Any) -> Fraction | None:
         """An element as a Fraction if it is a rational number, else None."""
         if self.domain.is_RealField:
-            near = round(float(element) * 12)
-            close = abs(element - self.domain(near) / self.domain(12)) < 1e-25
-            return Fraction(near, 12) if close else None
+            near = Fraction(float(element)).limit_denominator(LARGEST_DENOMINATOR)
+            close = abs(element - self.domain(near.numerator) / self.domain(near.denominator)) < CLOSE
+            return near if close else None
         value = self.write(element)
         return Fraction(int(value.p), int(value.q)) if value.is_Rational else None
 
     def write(self, element: Any) -> Any:
-        """An element as a SymPy number."""
-        from sympy import pi, sqrt
+        """An element as a SymPy number, rational where it is."""
+        from sympy import Rational, pi, sqrt
 
+        if self.domain.is_RealField:
+            found = self.rational(element)
+            return self.domain.to_sympy(element) if found is None else Rational(found.numerator, found.denominator)
         value = self.domain.to_sympy(element)
         return value if self.root_pi is None else value.subs(self.root_pi, sqrt(pi))
 
@@ -95,7 +112,11 @@ class Numbers:
 
     def polynomial(self, element: Any) -> Any:
         """An element of a polynomial ring over the domain as a SymPy expression."""
-        from sympy import pi, sqrt
+        from sympy import Add, Mul, pi, sqrt
 
+        if self.domain.is_RealField:
+            symbols = element.ring.symbols
+            powers = ((Mul(*(s**n for s, n in zip(symbols, m, strict=True))), c) for m, c in element.terms())
+            return Add(*(self.write(c) * monomial for monomial, c in powers))
         value = element.as_expr()
         return value if self.root_pi is None else value.subs(self.root_pi, sqrt(pi))

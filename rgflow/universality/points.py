@@ -27,7 +27,8 @@ from rgflow.errors import AccuracyError, NoClosedForm, NoCriticalPoint
 
 SCALE_INVARIANT, VANISHING, HALF_STABLE = "scale-invariant", "K*=0", "half-stable"
 
-SMALLEST, LARGEST, SCAN = 1e-4, 1e6, 241  # kernels among which K* > 0 is looked for, and their number
+SMALLEST, LARGEST = 1e-4, 1e6  # kernels among which K* > 0 is looked for, relative to where sigma bends
+PER_DECADE = 24
 MOST_FLAT = 6  # powers of K that may vanish before the average itself is asked
 CERTAIN = 100  # a sign is believed if the value is this many times its error
 SPARE_DIGITS = 25
@@ -71,7 +72,8 @@ class CriticalPoint:
 
     def __str__(self) -> str:
         where = "every K is fixed" if self.K_star is None else f"K* = {self.K_star:.10g}"
-        return f"C_b = {self.C_b:.10g}, C_W = {self.C_W:.10g}, {where}: {self.universality_class}, {self.stability}"
+        kind = "" if self.stability.startswith(self.universality_class) else f"{self.universality_class}, "
+        return f"C_b = {self.C_b:.10g}, C_W = {self.C_W:.10g}, {where}: {kind}{self.stability}"
 
 
 def points(activation: Activation) -> tuple[CriticalPoint, ...]:
@@ -118,6 +120,10 @@ def _point(
     activation: Activation, kind: str, values: tuple[Any, Any, Any], stable: bool, stability: str, symbolic: bool
 ) -> CriticalPoint:
     C_b, C_W, K_star = values
+    if not np.isfinite(float(C_W.evalf(SPARE_DIGITS))):
+        raise AccuracyError(
+            f"C_W = {C_W.evalf(3)} of {activation.name} is beyond double precision; scale the activation"
+        )
     exact = tuple((name, v) for name, v in zip(("C_b", "C_W", "K_star"), values, strict=True) if v is not None)
     return CriticalPoint(
         activation,
@@ -150,6 +156,8 @@ def _scale_invariant(activation: Activation) -> CriticalPoint:
 def _vanishing(activation: Activation, reasons: list[str]) -> list[CriticalPoint]:
     import sympy
 
+    if not activation.continuous:
+        return []  # the reason is given where K* > 0 is looked for
     try:
         value, slope = derivatives_at_zero(activation, 1)
     except NoClosedForm:
@@ -164,7 +172,7 @@ def _vanishing(activation: Activation, reasons: list[str]) -> list[CriticalPoint
     how = "stable: small kernels decay to 0" if stable else "unstable: small kernels grow"
     if not stable:
         reasons.append("K* = 0 is unstable")
-    return [_point(activation, VANISHING, values, stable, how, True)]
+    return [_point(activation, VANISHING, values, stable, how, not slope.has(sympy.Float))]
 
 
 def _bend(activation: Activation, slope: Any) -> float:
@@ -195,8 +203,15 @@ def _positive(activation: Activation, reasons: list[str]) -> list[CriticalPoint]
         return []
     grid, gap, known = _scan(activation)
     brackets = [(grid[i], grid[j]) for i, j in pairwise(known) if gap[i] * gap[j] < 0]
-    if not brackets:
-        side = "above" if len(known) and gap[known[0]] > 0 else "below"
+    if not grid.size:
+        reasons.append("its averages cannot be had in double precision")
+    elif not known:
+        reasons.append(
+            "chi_parallel = chi_perp but for rounding at every K, where K = C_b + C_W <sigma sigma> needs "
+            f"{_needed(activation)}"
+        )
+    elif not brackets:
+        side = "above" if gap[known[0]] > 0 else "below"
         reasons.append(f"chi_parallel stays {side} chi_perp for every K between {grid[0]:.0e} and {grid[-1]:.0e}")
     found = []
     for low, high in brackets:
@@ -216,6 +231,12 @@ def _positive(activation: Activation, reasons: list[str]) -> list[CriticalPoint]
     return found
 
 
+def _needed(activation: Activation) -> str:
+    """C_b at K = 1 if chi_perp = 1 there."""
+    values, _ = gaussian_moments(activation, [[[1.0]]], [SQUARE, SLOPES], kinks="almost_everywhere")
+    return f"C_b = {1 - values[0, 0] / values[0, 1]:.6g} (at K = 1)"
+
+
 def _gap(activation: Activation, kernels: Any) -> tuple[Any, Any]:
     """chi_parallel - chi_perp for C_W = 1, with its error."""
     matrices = np.asarray(kernels, float).reshape(-1, 1, 1)
@@ -225,17 +246,29 @@ def _gap(activation: Activation, kernels: Any) -> tuple[Any, Any]:
 
 def _scan(activation: Activation) -> tuple[Any, Any, list[int]]:
     """The gap on a grid of kernels, as far up as double precision goes, and where its sign is certain."""
-    largest = LARGEST
-    while True:
-        grid = np.geomspace(SMALLEST, largest, SCAN)
+    scale = _scale(activation)
+    low, high = SMALLEST * min(1.0, scale), LARGEST * max(1.0, scale)
+    kernels = np.geomspace(low, high, int(PER_DECADE * np.log10(high / low)) + 1)
+    gaps, errors = [], []
+    for part in np.array_split(kernels, len(kernels) // PER_DECADE):
         try:
-            gap, error = _gap(activation, grid)
-        except AccuracyError:
-            largest /= 4
-            if largest <= 1e3 * SMALLEST:
-                raise
-            continue
-        return grid, gap, [i for i in range(SCAN) if abs(gap[i]) > CERTAIN * error[i]]
+            gap, error = _gap(activation, part)
+        except AccuracyError:  # overflow, or too steep for quadrature: and so are all larger ones
+            break
+        gaps.append(gap)
+        errors.append(error)
+    gap, error = (np.concatenate([*x, np.empty(0)]) for x in (gaps, errors))
+    return kernels[: gap.size], gap, [i for i in range(gap.size) if abs(gap[i]) > CERTAIN * error[i]]
+
+
+def _scale(activation: Activation) -> float:
+    """A kernel at which sigma is seen to bend: the smallest of its kinks and ratios of derivatives at 0, squared."""
+    lengths = [abs(kink) for kink in activation.kinks if kink]
+    if 0.0 not in activation.kinks:
+        _, first, second, third = (abs(float(d)) for d in activation.derivatives(0.0, 3))
+        lengths += [first / second] if first and second else []
+        lengths += [(first / third) ** 0.5] if first and third else []
+    return min(lengths, default=1.0) ** 2
 
 
 def _exactly(activation: Activation, low: float, high: float) -> tuple[tuple[Any, Any, Any], bool]:

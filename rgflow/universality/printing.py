@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ def text_of(expression: sympy.Expr) -> str:
     >>> k, l = symbols("k l")
     >>> text_of(5 * k**2 * (l - 1))
     '5 k^2 (l - 1)'
+    >>> text_of(3 * 2 ** (-l))
+    '3 x 2^(-l)'
     """
     from sympy.printing.str import StrPrinter
 
@@ -28,7 +31,7 @@ def text_of(expression: sympy.Expr) -> str:
             return text.sum_of([_read(node)], many=False)
 
     line = Line({"order": "lex"}).doprint(expression)
-    return str(line).replace("**", "^").replace("*", " ")
+    return re.sub(r"(?<=\d)\*(?=\d)", " x ", str(line).replace("**", "^")).replace("*", " ")
 
 
 def latex_of(expression: sympy.Expr) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("k", "C_b", "C_W", "lambda_b", "lambda_W")
 _USUAL = {"k": 1, "C_W": 1.5, "lambda_b": 1, "lambda_W": 1}
+_ENOUGH = 40
 _DIGITS = (40, 80, 160, 320)  # formulas cancel: near criticality and between powers of l
 
 
@@ -95,7 +96,8 @@ class Solution:
     def _put(self, expression: sympy.Expr) -> sympy.Expr:
         """At the values it was solved at: averages first, since their arguments are no parameters."""
         at_point = expression.xreplace(dict(self.averages))
-        put: sympy.Expr = at_point.xreplace(_by_name(at_point, self.parameters))
+        values = {name: value.n(_ENOUGH) if _long(value) else value for name, value in self.parameters.items()}
+        put: sympy.Expr = at_point.xreplace(_by_name(at_point, values))
         return put
 
     # Numbers
@@ -236,10 +238,10 @@ def leading_part(correction: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, int]:
     for term in sp.Add.make_args(correction):
         x, rest = term.as_independent(l, as_Add=False)
         powers = dict(rest.as_powers_dict())
-        place = (-powers.pop(l, sp.S.Zero), int(powers.pop(sp.log(l), 0)))
+        place = (-powers.pop(l, sp.Integer(0)), int(powers.pop(sp.log(l), 0)))
         if any(base != 1 for base in powers):
             raise InputError(f"the correction {correction} is no sum of terms x log(l)**j / l**q")
-        found[place] = found.get(place, sp.S.Zero) + x
+        found[place] = found.get(place, sp.Integer(0)) + x
     q, j = min(found, key=lambda place: (place[0], -place[1]))
     return found[q, j], q, j
 
@@ -295,4 +297,9 @@ def _by_name(expression: sympy.Expr, values: Mapping[str, sympy.Expr]) -> dict[s
 
 def _short(value: sympy.Expr) -> sympy.Expr:
     """A parameter as it is shown: long expressions and numbers of many digits as ten digits."""
-    return value.n(10) if value.is_Float or (value.is_number and value.count_ops() > 5) else value
+    return value.n(10) if value.is_Float or _long(value) else value
+
+
+def _long(value: sympy.Expr) -> bool:
+    """Nested radicals, which SymPy takes long to do anything with."""
+    return bool(value.is_number and value.count_ops() > 5)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
 from rgflow.algebra import System, Tensor
+from rgflow.brackets.kinks import check_kinks
 from rgflow.checks import Kinks, kinks_rule
 from rgflow.derive import closure
 from rgflow.errors import InputError, NoClosedForm
-from rgflow.flow.kinks import check_kinks
 from rgflow.universality.solution import Solution, size_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def solve(
         "constant": lambda_b and lambda_W in every layer. "equal": lambda_b l^x_b, lambda_W l^x_W with the exponents
         that make every layer contribute alike to Theta; constant ones but for a kernel that goes to zero.
     kinks : "error" or "almost_everywhere"
-        See :mod:`rgflow.flow.kinks`.
+        See :mod:`rgflow.brackets.kinks`.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def solve(
     if given["C_W"] == 0 or given["k"] == 0:
         raise InputError("C_W and first_kernel must be positive: nothing passes the first layer")
     system = closure([tensor])
-    check_kinks(system, sigma, kinks, one_input=True)
+    check_kinks(system, sigma, kinks)
 
     if sigma.slopes is not None:
         return _homogeneous(tensor, sigma, system, given, kinks_rule(kinks))
@@ -133,7 +133,7 @@ def _homogeneous(
 
     average = closed(sigma)
     critical = sp.cancel(K / average((0, 0), 0))
-    left_out = {"C_b": sp.S.Zero, "C_W": critical}
+    left_out = {"C_b": sp.Integer(0), "C_W": critical}
     chosen = {name: left_out.get(name) if value is None else value for name, value in given.items()}
     parameters = {name: value for name, value in chosen.items() if value is not None and value != SYMBOLS[name]}
     assumptions = [EQUAL_WIDTHS, SAME_RATES]
@@ -146,7 +146,7 @@ def _homogeneous(
         activation=sigma,
         kind="exact",
         expression=homogeneous(system, average, parameters)[tensor.name],
-        correction=sp.S.Zero,
+        correction=sp.Integer(0),
         parameters=parameters,
         assumptions=tuple(assumptions),
         kinks=kinks,
@@ -201,7 +201,7 @@ def at_fixed_kernel(
         activation=sigma,
         kind="exact",
         expression=solved,
-        correction=sp.S.Zero,
+        correction=sp.Integer(0),
         parameters={"C_b": C_b, "C_W": C_W, "K": K_star, **rates},
         averages={node: average_at(sigma, node, K_star) for node in nodes},
         assumptions=(

@@ -42,10 +42,10 @@ def tune(net: MLP, inputs: Any = None, *, learning_rates: bool = False) -> MLP:
     if not isinstance(net, MLP):
         raise InputError(f"{net!r} is not a network; give rgflow.MLP(...)")
     point = recommended(net.activation)
+    shown = None if inputs is None else given(net, inputs)
     layers = [replace(layer, C_b=point.C_b, C_W=point.C_W) for layer in net.layers]
-    if inputs is not None and point.universality_class == HALF_STABLE:
+    if shown is not None and point.universality_class == HALF_STABLE:
         assert point.K_star is not None
-        shown = given(net, inputs, None)
         size = float(np.mean(np.diag(shown.overlap)[shown.place]))
         if size == 0:
             raise InputError("the inputs are all zero, and no C_W brings them to K*")

@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from rgflow.activations import Activation
-from rgflow.brackets.series import derivatives_at_zero, kernel_series
+from rgflow.brackets.series import DIGITS, derivatives_at_zero, kernel_series
 from rgflow.errors import NoClosedForm
 from rgflow.universality.logarithms import is_zero
 from rgflow.universality.numbers import Numbers
@@ -43,9 +43,11 @@ class VanishingKernel:
 
     def derivatives(self, length: int) -> tuple[Any, ...]:
         """sigma^{(k)}(0)/sigma'(0) as SymPy numbers."""
-        from sympy import cancel
+        from sympy import Float, cancel
 
         found = derivatives_at_zero(self.activation, length)
+        if any(c.has(Float) for c in found):
+            return tuple((c / self.slope).evalf(DIGITS) for c in found)
         return tuple(c if c == 0 else cancel(c / self.slope) for c in found)
 
     @cached_property
@@ -98,10 +100,7 @@ class VanishingKernel:
 
     def number(self, element: Any) -> Any:
         """An element of the domain as a SymPy number, rational where it is."""
-        import sympy
-
-        found = self.numbers.rational(element)
-        return self.numbers.write(element) if found is None else sympy.Rational(found.numerator, found.denominator)
+        return self.numbers.write(element)
 
 
 @lru_cache(maxsize=64)

@@ -15,8 +15,8 @@ from rgflow.algebra.recursion import Recursion
 from rgflow.algebra.tensor import Tensor
 from rgflow.algebra.terms import Bracket, Term
 from rgflow.brackets.closed.bracket import Part, closed_bracket, closed_bracket_many
-from rgflow.checks import kinks_rule
-from rgflow.errors import InputError, KinkError
+from rgflow.brackets.kinks import check_kinks
+from rgflow.errors import InputError
 
 
 def closed_form(rec: Recursion, activation: Activation | str, kinks: str = "error") -> Any:
@@ -57,7 +57,7 @@ def closed_form(rec: Recursion, activation: Activation | str, kinks: str = "erro
     if not isinstance(rec, Recursion):
         raise InputError(f"{rec!r} is no recursion; pass what derive(name) returns")
     sigma = activation_of(activation)
-    _refuse_kinks(rec, sigma, kinks)
+    check_kinks([rec], sigma, kinks)
     if rec.samples == "one":
         function = sp.Function("Bracket")
         forms = {function(sp.Tuple(*b.orders), b.pending): closed_bracket(sigma, b.orders, b.pending)
@@ -67,24 +67,6 @@ def closed_form(rec: Recursion, activation: Activation | str, kinks: str = "erro
         out = sp.Add(*(_summed(term, sigma) for term in rec.terms))
     # a polynomial is shorter when multiplied out, and its terms may cancel; anything else is not
     return sp.expand(out) if out.is_polynomial() else out
-
-
-def _refuse_kinks(rec: Recursion, sigma: Activation, kinks: str) -> None:
-    """The rule for flows: a written derivative must be a function, or those of the branches be asked for.
-
-    P and Q at leading order, for one input and sigma = 0 at its kinks, are the same in both conventions.
-    """
-    if kinks_rule(kinks) == "almost_everywhere" or not sigma.kinks:
-        return
-    allowed = 1 if sigma.continuous else 0
-    vanishing = sigma.continuous and all(float(sigma(c)) == 0.0 for c in sigma.kinks)
-    highest = max((k for b in rec.brackets for k in b.orders), default=0)
-    if highest > allowed and not (rec.samples == "one" and vanishing and rec.name in ("P", "Q")):
-        raise KinkError(
-            f"{rec.name} holds sigma^({highest}) of {sigma.name}, which has a kink at "
-            f"{', '.join(map(str, sigma.kinks))}: products of such distributions have no value. "
-            "Pass kinks='almost_everywhere' to take the derivatives of the branches, as automatic differentiation does"
-        )
 
 
 # Many inputs ----------------------------------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rgflow.activations import Activation
-from rgflow.algebra import System
+from rgflow.algebra import Recursion
 from rgflow.checks import kinks_rule
 from rgflow.errors import KinkError
 
 
-def check_kinks(system: System, activation: Activation, kinks: str, one_input: bool) -> None:
+def check_kinks(recursions: Iterable[Recursion], activation: Activation, kinks: str) -> None:
     """Raise KinkError where a recursion writes a derivative of sigma that does not exist as a function.
 
     For a sigma with a kink that is sigma'' and higher; for one with a jump sigma' already. With
@@ -20,9 +22,9 @@ def check_kinks(system: System, activation: Activation, kinks: str, one_input: b
         return
     allowed = 1 if activation.continuous else 0
     vanishing = activation.continuous and all(float(activation(c)) == 0.0 for c in activation.kinks)
-    for recursion in system:
+    for recursion in recursions:
         highest = max((k for b in recursion.brackets for k in b.orders), default=0)
-        if highest <= allowed or (one_input and vanishing and recursion.name in ("P", "Q")):
+        if highest <= allowed or (recursion.samples == "one" and vanishing and recursion.name in ("P", "Q")):
             continue
         raise KinkError(
             f"{recursion.name} holds sigma^({highest}) of {activation.name}, which has a kink at "
