@@ -13,9 +13,8 @@ from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.checks import Kinks
 from rgflow.errors import AccuracyError
-from rgflow.flow import flow
-from rgflow.network import MLP
 from rgflow.universality.constants import near_input
+from rgflow.universality.deep_flow import deep_flow
 
 if TYPE_CHECKING:
     import sympy
@@ -46,19 +45,20 @@ class Setting:
 
     def run(self, depth: int, besides: Iterable[str] = ()) -> tuple[dict[str, Floats], Floats]:
         """The tensor, and others, at layers 1..depth by name, and its numerical error."""
-        l = np.arange(1.0, depth + 1)
-        net = MLP.uniform(
-            n_in=1,
-            width=1,
-            depth=depth,
-            activation=self.activation,
+        names = dict.fromkeys([self.tensor.name, *besides])
+        ds = deep_flow(
+            self.activation,
+            depth,
+            map(Tensor.named, names),
             C_b=self.C_b,
             C_W=self.C_W,
-            lambda_b=list(self.lambda_b * l ** self.rates[0]),
-            lambda_W=list(self.lambda_W * l ** self.rates[1]),
+            first_kernel=self.k,
+            lambda_b=self.lambda_b,
+            lambda_W=self.lambda_W,
+            rates=self.rates,
+            order=self.tensor.cost,
+            kinks=self.kinks,
         )
-        names = dict.fromkeys([self.tensor.name, *besides])
-        ds = flow(net, first_kernel=self.k, tensors=map(Tensor.named, names), order=self.tensor.cost, kinks=self.kinks)
         return {name: ds[name].values for name in names}, ds["numerical_error"].values[0]
 
     def sensitivity(self, depth: int, values: Floats) -> Floats:

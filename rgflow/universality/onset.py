@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rgflow.flow import flow
-from rgflow.network import MLP
 from rgflow.universality.constants import near_input
+from rgflow.universality.deep_flow import deep_flow
 from rgflow.universality.laws import PowerLaw, power_laws
 from rgflow.universality.points import VANISHING, CriticalPoint
 from rgflow.universality.rates import exponents
@@ -30,18 +29,18 @@ def critical_flow(
 ) -> Any:
     """A flow at a critical point with the rates of its power laws, lambda_b l^-p_perp and lambda_W l^(p_0 - p_perp)."""
     p_0, p_perpendicular = (float(p) for p in exponents(point))
-    l = np.arange(1.0, depth + 1)
-    net = MLP.uniform(
-        n_in=1,
-        width=1,
-        depth=depth,
-        activation=point.activation,
+    return deep_flow(
+        point.activation,
+        depth,
+        names,
         C_b=point.C_b,
         C_W=point.C_W,
-        lambda_b=list(lambda_b * l**-p_perpendicular),
-        lambda_W=list(lambda_W * l ** (p_0 - p_perpendicular)),
+        first_kernel=first_kernel,
+        lambda_b=lambda_b,
+        lambda_W=lambda_W,
+        rates=(-p_perpendicular, p_0 - p_perpendicular),
+        order=order,
     )
-    return flow(net, first_kernel=first_kernel, tensors=names, order=order, kinks="almost_everywhere")
 
 
 @lru_cache(maxsize=64)
