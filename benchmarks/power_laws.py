@@ -57,7 +57,7 @@ class Row:
         return self.residual - self.correction
 
     @property
-    def beyond(self) -> np.ndarray:
+    def unexplained(self) -> np.ndarray:
         """What all known terms together do not account for."""
         return self.flowed / self.whole - 1
 
@@ -120,7 +120,7 @@ def compare(spec: str, kept: dict[str, Any], names: tuple[str, ...] = TABLE) -> 
         if law.vanishes:
             vanishing.append(name)
             continue
-        flowed, leading = np.array(kept["values"][name]), evaluate(law.leading, known, layers)
+        flowed, leading = np.array(kept["values"][name]), law.at(layers, **known)
         terms = sp.Add.make_args(sp.expand(law.correction))
         parts = np.array([evaluate(term, known, layers) for term in terms])
         rows.append(
@@ -157,7 +157,7 @@ def main(path: str | None = None) -> None:
         print(f"\n{spec}   ({kept[spec]['seconds']} s; exactly zero: {', '.join(vanishing) or 'none'})")
         print(f"{'':8} {'exponent':>9} {'slope':>9} {'residual':>10} {'correction':>10} {'rest':>9} {'all terms':>9}")
         for row in rows:
-            values = (row.residual[-1], row.correction[-1], row.rest[-1], row.beyond[-1])
+            values = (row.residual[-1], row.correction[-1], row.rest[-1], row.unexplained[-1])
             shown = " ".join(f"{value:10.1e}" for value in values)
             print(f"{row.tensor:8} {row.exponent:9.4f} {slope(row):9.4f} {shown}", flush=True)
         if path is not None:

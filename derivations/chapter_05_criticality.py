@@ -86,7 +86,7 @@ def vanishing(activation: str) -> None:
     weight, a_1, a_2 = VANISHING[activation]
     found = rg.criticality(activation)
     assert found.universality_class == "K*=0"
-    assert (found.C_b, sp.simplify(found.point.symbols["C_W"] - weight)) == (0, 0), activation
+    assert (found.C_b, sp.simplify(found.point.values["C_W"] - weight)) == (0, 0), activation
     assert (found.p_0, found.p_perpendicular, found.p_parallel) == (1, 1, 2), activation
     kernel = rg.solve("K", activation)
     l = next(s for s in kernel.expression.free_symbols if s.name == "l")
@@ -107,8 +107,8 @@ def half_stable(activation: str) -> None:
         digits = 6 if name == "nu" else 11
         assert abs(value / number - 1) < 10.0 ** (1 - digits), (activation, name, value)
     if activation == "gelu":
-        assert sp.simplify(found.point.symbols["K_star"] - (3 + sp.sqrt(17)) / 2) == 0
-        at = {K: found.point.symbols["K_star"], C_W: found.point.symbols["C_W"]}
+        assert sp.simplify(found.point.values["K_star"] - (3 + sp.sqrt(17)) / 2) == 0
+        at = {K: found.point.values["K_star"], C_W: found.point.values["C_W"]}
         parallel, perpendicular, h = (x.subs(at).n(20) for x in susceptibilities(activation))
         assert abs(parallel - 1) < 1e-18 > abs(perpendicular - 1)
         assert abs(h / typed[4] - 1) < 1e-5
@@ -120,7 +120,7 @@ def scale_invariant(activation: str) -> None:
     found = rg.criticality(activation)
     assert found.universality_class == "scale-invariant"
     assert (found.C_b, found.K_star, found.p_0, found.p_perpendicular) == (0, None, 0, 0)
-    assert found.point.symbols["C_W"] == weight, activation
+    assert found.point.values["C_W"] == weight, activation
     assert growth is None or found.vertex_growth == growth
     print(f"{activation}: scale-invariant at C_b = 0, equal C_W = {weight}; V/(n K^2) = {found.vertex_growth} l/n")
 

@@ -55,7 +55,7 @@ def check(activation: str, typed: dict[str, sp.Expr]) -> None:
     """AssertionError unless rg.criticality finds these laws."""
     steepness, slope = ACTIVATIONS[activation]
     found = rg.criticality(activation)
-    assert sp.simplify(found.point.symbols["C_W"] - 1 / sp.sympify(slope) ** 2) == 0, activation
+    assert sp.simplify(found.point.values["C_W"] - 1 / sp.sympify(slope) ** 2) == 0, activation
     for name, law in typed.items():
         at = law.subs({a: steepness, lambda_W: lambda_W * slope**2}, simultaneous=True)
         difference = sp.simplify(found.laws[name].leading - at)

@@ -163,7 +163,7 @@ plt.show()
 
 # %%
 for C_b_here, C_W_here in ((0.0, 1.0), (0.05, 1.2), (0.05, 2.2)):
-    print(rg.correlation_lengths("tanh", C_b_here, C_W_here))
+    print(rg.correlation_lengths("tanh", C_b=C_b_here, C_W=C_W_here))
 
 # %% [markdown]
 # ## 5. Learning rates

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import rgflow as rg
 from rgflow.plots import plot_power_laws
+from rgflow.universality import Criticality
+from rgflow.universality.exponentials import l
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -29,6 +33,17 @@ def test_lines_are_the_flow_and_its_laws(activation):
     else:
         flow, leading, better = (line.get_ydata()[-1] for line in V)
         assert abs(flow / better - 1) < abs(flow / leading - 1)
+
+
+@pytest.mark.parametrize("part", ["amplitude", "correction"])
+def test_control_another_law_is_seen(part, monkeypatch):
+    """Negative control: V of relu twice as large, or with another correction."""
+    laws = dict(rg.criticality("relu").laws)
+    V = laws["V"]
+    laws["V"] = replace(V, amplitude=2 * V.amplitude) if part == "amplitude" else replace(V, correction=1 / l)
+    monkeypatch.setattr(Criticality, "laws", property(lambda found: laws))
+    with pytest.raises(AssertionError):
+        test_lines_are_the_flow_and_its_laws("relu")
 
 
 def test_own_axes_and_what_is_refused():

@@ -11,7 +11,7 @@ bracket on which its derivative acts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra.layout import layout
@@ -44,7 +44,19 @@ def expression(terms: Iterable[Term], many: bool) -> sympy.Expr:
                 acting = sp.Tuple(*(sp.Symbol(f"beta_{j}", integer=True) for j in places.acting[i]))
                 product *= bracket(sp.Tuple(*(sp.Tuple(*factor) for factor in b.factors)), acting)
             else:
-                product *= bracket(sp.Tuple(*b.orders), b.pending)
+                product *= bracket_node(b.orders, b.pending)
         return product
 
     return sp.Add(*(one(term) for term in terms))
+
+
+def bracket_node(orders: Sequence[int], pending: int = 0) -> sympy.Expr:
+    """The unevaluated average of one input, ``Bracket(orders, pending)``.
+
+    >>> bracket_node((0, 1), 2)
+    Bracket((0, 1), 2)
+    """
+    import sympy as sp
+
+    node: sympy.Expr = sp.Function("Bracket")(sp.Tuple(*orders), sp.Integer(pending))
+    return node

@@ -1,8 +1,8 @@
 """From a bracket to a closed form, a series or a number."""
 
-from rgflow.brackets.choice import closed_choice, needs_rules
 from rgflow.brackets.emit import single_input_source
 from rgflow.brackets.emit_quadrature import derivative_order, growth_rate, least_nodes
+from rgflow.brackets.kernel_forms import closed_choice, needs_rules
 from rgflow.brackets.moments import Moment, gaussian_moments
 from rgflow.brackets.reference import reference
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rgflow.activations import Activation
-from rgflow.brackets.choice import closed_choice
 from rgflow.brackets.emit_quadrature import bracket_name, breaks_at_zero, kinked_lines, smooth_lines
+from rgflow.brackets.kernel_forms import Closed, Straight, closed_choice
 from rgflow.brackets.smooth import Entry
-from rgflow.brackets.straight import Straight
-from rgflow.brackets.terms import Closed
 
 
 def single_input_source(
@@ -21,8 +19,8 @@ def single_input_source(
     """Source text of the brackets of one input as functions of K.
 
     Law: <d^m/dz^m prod sigma^{(k)}>_K in closed form where that is as accurate as quadrature
-    (:func:`rgflow.brackets.choice.closed_choice`). The others by the trapezoid rule in t, z = sqrt(K) c sinh t with
-    c = 1/max(1, sqrt K) (z = sqrt(K) t for a sigma that oscillates or grows exponentially); for a kinked sigma
+    (:func:`rgflow.brackets.kernel_forms.closed_choice`). The others by the trapezoid rule in t, z = sqrt(K) c sinh t
+    with c = 1/max(1, sqrt K) (z = sqrt(K) t for a sigma that oscillates or grows exponentially); for a kinked sigma
     Gauss-Legendre between the kinks plus the jumps.
 
     Parameters

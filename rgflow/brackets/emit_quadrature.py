@@ -152,46 +152,9 @@ def _constants(name: str) -> list[str]:
 
 def kinked_lines(placed: Placed, activation: Activation, name: str) -> Text:
     """Gauss-Legendre between the kinks and the jumps at them."""
-    entries = [entry for _, entry in placed]
-    order = derivative_order(activation, entries)
-    kinks = activation.kinks
-    farthest = max(abs(kink) for kink in kinks)
-    big, small = GAUSS_NODES
-    # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
-    scale_free = all(piece is not None for piece in activation.piece_polynomials)
-    stretch = "1.0" if scale_free else "1.0 / max(1.0, s)"
-    lines = [
-        f"    # Gauss-Legendre with {big} and {small} nodes on n panels between kinks, z = sqrt(K) c sinh t",
-        "    # then the jumps",
-        f"    for i in {_range([i for i, _ in placed])}:",
-        "        out[i, 0] = 0.0",
-        "        out[i, 1] = 0.0",
-        "        scale[i] = 0.0",
-        f"    d = np.empty({order + 1})",
-        "    s = math.sqrt(K)",
-        "    if s == 0.0:",
-        *_at_zero(placed, activation),
-        "        return",
-        f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
-        *(
-            [f"    cut = max(cut, min({farthest!r} / s + 9.0, 38.0))  # what lies beyond a kink may be all"]
-            if farthest
-            else []
-        ),
-        f"    c = {stretch}",
-    ]
-    for p in range(len(kinks) + 1):
-        low = "-cut" if p == 0 else f"min(max({kinks[p - 1]!r} / s, -cut), cut)"
-        high = "cut" if p == len(kinks) else f"min(max({kinks[p]!r} / s, -cut), cut)"
-        lines += [
-            f"    # piece {p}",
-            f"    low = math.asinh({low} / c)",
-            f"    high = math.asinh({high} / c)",
-            "    half = 0.5 * (high - low) / n",
-            "    if half > 0.0:",
-            "        for j in range(n):",
-            "            middle = low + (2 * j + 1) * half",
-        ]
+    lines = _kinked_head(placed, activation)
+    for piece in range(len(activation.kinks) + 1):
+        lines += _segment(piece, activation.kinks)
         for column, nodes in enumerate(GAUSS_NODES):
             lines += [
                 f"            for i in range({nodes}):",
@@ -199,21 +162,66 @@ def kinked_lines(placed: Placed, activation: Activation, name: str) -> Text:
                 "                u = c * math.sinh(t)",
                 f"                w = 0.3989422804014327 * half * {name.upper()}_W{nodes}[i] * c * math.cosh(t)"
                 " * math.exp(-0.5 * u * u)",
-                f"                derivatives_p{p}(s * u, d)",
+                f"                derivatives_p{piece}(s * u, d)",
+                *_node_sums(placed, activation, column),
             ]
-            body = _Body(" " * 16)
-            for i, entry in placed:
-                branch = branch_function(activation, *entry)
-                value, size = body.value(branch), body.size(branch)
-                if value == "0.0":
-                    continue
-                body.lines += [
-                    f"                x = w * ({value})  # {bracket_name(entry)}",
-                    f"                out[{i}, {column}] += x",
-                ]
-                body.lines += [f"                scale[{i}] += {size}"] if column == 0 else []
-            lines += body.lines
     return [*_constants(name), "", ""], lines + _jump_lines(placed, activation)
+
+
+def _kinked_head(placed: Placed, activation: Activation) -> list[str]:
+    """What comes before the pieces."""
+    entries = [entry for _, entry in placed]
+    farthest = max(abs(kink) for kink in activation.kinks)
+    big, small = GAUSS_NODES
+    # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
+    scale_free = all(piece is not None for piece in activation.piece_polynomials)
+    reach = f"    cut = max(cut, min({farthest!r} / s + 9.0, 38.0))  # what lies beyond a kink may be all"
+    return [
+        f"    # Gauss-Legendre with {big} and {small} nodes on n panels between kinks, z = sqrt(K) c sinh t",
+        "    # then the jumps",
+        f"    for i in {_range([i for i, _ in placed])}:",
+        "        out[i, 0] = 0.0",
+        "        out[i, 1] = 0.0",
+        "        scale[i] = 0.0",
+        f"    d = np.empty({derivative_order(activation, entries) + 1})",
+        "    s = math.sqrt(K)",
+        "    if s == 0.0:",
+        *_at_zero(placed, activation),
+        "        return",
+        f"    cut = {_cut(activation, entries)!r} + growth_cut * s",
+        *([reach] if farthest else []),
+        f"    c = {'1.0' if scale_free else '1.0 / max(1.0, s)'}",
+    ]
+
+
+def _segment(piece: int, kinks: Sequence[float]) -> list[str]:
+    """The loop over the panels of a piece."""
+    low = "-cut" if piece == 0 else f"min(max({kinks[piece - 1]!r} / s, -cut), cut)"
+    high = "cut" if piece == len(kinks) else f"min(max({kinks[piece]!r} / s, -cut), cut)"
+    return [
+        f"    # piece {piece}",
+        f"    low = math.asinh({low} / c)",
+        f"    high = math.asinh({high} / c)",
+        "    half = 0.5 * (high - low) / n",
+        "    if half > 0.0:",
+        "        for j in range(n):",
+        "            middle = low + (2 * j + 1) * half",
+    ]
+
+
+def _node_sums(placed: Placed, activation: Activation, column: int) -> list[str]:
+    """What a node adds to the brackets by one of the two rules; sizes are those of the finer."""
+    body = _Body(" " * 16)
+    for i, entry in placed:
+        branch = branch_function(activation, *entry)
+        value, size = body.value(branch), body.size(branch)
+        if value != "0.0":
+            body.lines += [
+                f"                x = w * ({value})  # {bracket_name(entry)}",
+                f"                out[{i}, {column}] += x",
+                *([f"                scale[{i}] += {size}"] if column == 0 else []),
+            ]
+    return body.lines
 
 
 def _range(places: list[int]) -> str:

@@ -11,7 +11,8 @@ series misses terms that are exponentially small in 1/K.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -102,9 +103,7 @@ def _series(node: Node, length: int) -> Coefficients:
                 for _ in range(int(exponent)):
                     out = _times(out, inner, length)
                 return out
-            power = sympy.Rational(exponent.numerator, exponent.denominator)
-            outer = [sympy.binomial(power, k) * inner[0] ** (power - k) for k in range(length)]
-            return _composed(outer, inner, length)
+            return _composed(_binomial(inner[0], exponent, length), inner, length)
         case Call(name, (argument,)):
             inner = _series(argument, length)
             return _composed(_outer(name, inner[0], length), inner, length)
@@ -112,52 +111,88 @@ def _series(node: Node, length: int) -> Coefficients:
 
 
 def _outer(name: str, at: Any, length: int) -> Coefficients:
-    """Taylor coefficients of a named function about a number, from the equation y' = w(y, x) that it solves."""
+    """Taylor coefficients of a named function about a number, mostly from the equation that its derivative solves."""
+    if name not in _RULES:
+        raise NoClosedForm(f"{name} has no rule for its Taylor series; {', '.join(_RULES)} have one")
+    return _RULES[name](at, _number(_function(name)(at)), length)
+
+
+def _binomial(base: Any, power: Fraction, length: int) -> Coefficients:
+    """(base + x)^power."""
     import sympy
 
-    value = _number(_function(name)(at))
-    line = [at, sympy.Integer(1), *[sympy.Integer(0)] * length][:length]
-    one = [sympy.Integer(1), *[sympy.Integer(0)] * (length - 1)]
-    square = _times(line, line, length)
+    exponent = sympy.Rational(power.numerator, power.denominator)
+    return [sympy.binomial(exponent, k) * base ** (exponent - k) for k in range(length)]
 
-    def integral(start: Any, slope: Coefficients) -> Coefficients:
-        return [start, *(slope[k] / (k + 1) for k in range(length - 1))]
 
-    match name:
-        case "exp" | "expm1":
-            first = _number(sympy.exp(at))
-            rows = [first / math.factorial(k) for k in range(length)]
-            return rows if name == "exp" else [first - 1, *rows[1:]]
-        case "sin" | "cos" | "sinh" | "cosh":
-            f = {"sin": sympy.sin, "cos": sympy.cos, "sinh": sympy.sinh, "cosh": sympy.cosh}[name]
-            x = sympy.Symbol("x")
-            cycle = [sympy.diff(f(x), x, k).subs(x, at) for k in range(4)]
-            return [cycle[k % 4] / math.factorial(k) for k in range(length)]
-        case "tanh":
-            return _riccati(value, lambda y: [a - b for a, b in zip(one, _times(y, y, length), strict=True)], length)
-        case "sigmoid":
-            return _riccati(value, lambda y: [a - b for a, b in zip(y, _times(y, y, length), strict=True)], length)
-        case "softplus":
-            return integral(value, _outer("sigmoid", at, length))
-        case "sech":
-            inverse = [sympy.binomial(-1, k) * sympy.cosh(at) ** (-1 - k) for k in range(length)]
-            return _composed(inverse, _outer("cosh", at, length), length)
-        case "erf" | "erfc":
-            bell = _composed(_outer("exp", -(at**2), length), [-c for c in square], length)
-            sign = 2 / sympy.sqrt(sympy.pi) * (1 if name == "erf" else -1)
-            return integral(value, [sign * c for c in bell])
-        case "log" | "log1p":
-            base = at if name == "log" else 1 + at
-            return [value, *((-1) ** (k + 1) / (k * base**k) for k in range(1, length))]
-        case "atan" | "asinh" | "sqrt":
-            if name == "sqrt":
-                half = sympy.Rational(1, 2)
-                return [sympy.binomial(half, k) * at ** (half - k) for k in range(length)]
-            power = sympy.Integer(-1) if name == "atan" else -sympy.Rational(1, 2)
-            base = [1 + c if k == 0 else c for k, c in enumerate(square)]
-            slope = [sympy.binomial(power, k) * base[0] ** (power - k) for k in range(length)]
-            return integral(value, _composed(slope, base, length))
-    raise AssertionError(name)
+def _square(at: Any, sign: int, length: int) -> Coefficients:
+    """sign * x^2 about a number."""
+    import sympy
+
+    return [sign * at**2, 2 * sign * at, sympy.Integer(sign), *[sympy.Integer(0)] * length][:length]
+
+
+def _square_power(at: Any, power: Fraction, length: int) -> Coefficients:
+    """(1 + x^2)^power about a number."""
+    square = _square(at, 1, length)
+    return _composed(_binomial(1 + square[0], power, length), square, length)
+
+
+def _bell(at: Any, sign: int, length: int) -> Coefficients:
+    """sign * 2 exp(-x^2)/sqrt(pi) about a number."""
+    import sympy
+
+    square = _square(at, -1, length)
+    return [2 * sign / sympy.sqrt(sympy.pi) * c for c in _composed(_outer("exp", square[0], length), square, length)]
+
+
+def _cycle(name: str, at: Any, length: int) -> Coefficients:
+    """A function that is its own fourth derivative."""
+    import sympy
+
+    x = sympy.Symbol("x")
+    rows = [sympy.diff(getattr(sympy, name)(x), x, k).subs(x, at) for k in range(4)]
+    return [rows[k % 4] / math.factorial(k) for k in range(length)]
+
+
+def _inverse_cosh(at: Any, length: int) -> Coefficients:
+    cosh = _outer("cosh", at, length)
+    return _composed(_binomial(cosh[0], Fraction(-1), length), cosh, length)
+
+
+def _riccati(value: Any, constant: int, linear: int, length: int) -> Coefficients:
+    """y' = constant + linear y - y^2: each coefficient of y' needs those of y up to the same order only."""
+    out = [value]
+    for k in range(length - 1):
+        slope = constant * (k == 0) + linear * out[k] - sum(out[i] * out[k - i] for i in range(k + 1))
+        out.append(_number(slope / (k + 1)))
+    return out
+
+
+def _integral(value: Any, slope: Coefficients) -> Coefficients:
+    return [value, *(c / (k + 1) for k, c in enumerate(slope[:-1]))]
+
+
+_RULES: dict[str, Callable[[Any, Any, int], Coefficients]] = {
+    "exp": lambda at, value, n: [value / math.factorial(k) for k in range(n)],
+    "expm1": lambda at, value, n: [value, *_outer("exp", at, n)[1:]],
+    "sin": lambda at, value, n: _cycle("sin", at, n),
+    "cos": lambda at, value, n: _cycle("cos", at, n),
+    "sinh": lambda at, value, n: _cycle("sinh", at, n),
+    "cosh": lambda at, value, n: _cycle("cosh", at, n),
+    "tanh": lambda at, value, n: _riccati(value, 1, 0, n),
+    "sigmoid": lambda at, value, n: _riccati(value, 0, 1, n),
+    "softplus": lambda at, value, n: _integral(value, _outer("sigmoid", at, n)),
+    "sech": lambda at, value, n: _inverse_cosh(at, n),
+    "erf": lambda at, value, n: _integral(value, _bell(at, 1, n)),
+    "erfc": lambda at, value, n: _integral(value, _bell(at, -1, n)),
+    "log": lambda at, value, n: _integral(value, _binomial(at, Fraction(-1), n)),
+    "log1p": lambda at, value, n: _integral(value, _binomial(1 + at, Fraction(-1), n)),
+    "atan": lambda at, value, n: _integral(value, _square_power(at, Fraction(-1), n)),
+    "asinh": lambda at, value, n: _integral(value, _square_power(at, Fraction(-1, 2), n)),
+    "sqrt": lambda at, value, n: _binomial(at, Fraction(1, 2), n),
+}
+"""(number, value there, length) -> Taylor coefficients."""
 
 
 def _function(name: str) -> Any:
@@ -168,15 +203,6 @@ def _function(name: str) -> Any:
 
     z = sympy.Symbol("z", real=True)
     return lambda at: to_sympy(Call(name, (Z(),))).subs(z, at)
-
-
-def _riccati(value: Any, slope: Any, length: int) -> Coefficients:
-    """y' = w(y): each coefficient of w needs those of y up to the same order only."""
-    out = [value]
-    for k in range(length - 1):
-        padded = [*out, *[value * 0] * (length - len(out))]
-        out.append(_number(slope(padded)[k] / (k + 1)))
-    return out
 
 
 def _composed(outer: Coefficients, inner: Coefficients, length: int) -> Coefficients:

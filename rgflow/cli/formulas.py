@@ -1,4 +1,4 @@
-"""Long formulas in few columns: broken between terms, never inside an average."""
+"""Numbers, powers and long formulas for the eye: broken between terms, never inside an average."""
 
 from __future__ import annotations
 
@@ -32,6 +32,33 @@ def shown(expression: sympy.Expr, digits: int = DIGITS) -> Any:
         )
     rounded = expression.evalf(digits)
     return rounded.xreplace({x: sp.Integer(int(x)) for x in rounded.atoms(sp.Float) if float(x).is_integer()})
+
+
+def number_text(value: sympy.Expr) -> str:
+    """A whole number or a short fraction as it is, anything else to ten digits.
+
+    >>> import sympy
+    >>> number_text(sympy.Rational(14, 15)), number_text(sympy.Rational(100001, 70000))
+    ('14/15', '1.428585714')
+    """
+    from rgflow.universality.printing import text_of
+
+    return text_of(shown(value, 10))
+
+
+def power_text(letter: str, exponent: Any) -> str:
+    """A power of a letter as a factor; nothing for the power zero.
+
+    >>> import sympy
+    >>> [power_text("l", x) for x in (-1, 0, sympy.Integer(2), sympy.Rational(-1, 15))]
+    [' / l', '', ' l^2', ' l^(-1/15)']
+    """
+    if exponent == 0:
+        return ""
+    if exponent in (1, -1):
+        return f" {letter}" if exponent == 1 else f" / {letter}"
+    number = number_text(exponent)
+    return f" {letter}^{number if number.lstrip('-').isdigit() else f'({number})'}"
 
 
 def terms(text: str) -> list[str]:

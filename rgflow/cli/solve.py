@@ -159,7 +159,7 @@ def _numbers(expression: Any) -> str:
 
 def facts(found: Solution) -> list[tuple[str, str]]:
     """Where it was solved, with which averages and rates, and what is neglected."""
-    from rgflow.cli.critical import power_text
+    from rgflow.cli.formulas import power_text
 
     lines = []
     where = [f"{'K*' if name == 'K' else name} = {_text(value, 10)}" for name, value in found.parameters.items()]

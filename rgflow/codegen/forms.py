@@ -18,8 +18,8 @@ from typing import Any
 import rgflow.brackets
 from rgflow.activations import Activation
 from rgflow.brackets import closed_choice, needs_rules
+from rgflow.brackets.kernel_forms import Angle, Closed, ExponentialSum, HalfPowers, Part, Polynomial, Summand
 from rgflow.brackets.smooth import Entry
-from rgflow.brackets.terms import Angle, Closed, Exponentials, Part, Polynomial, Powers, Term
 from rgflow.codegen import store
 
 _TEXT = re.compile(r"[0-9a-zA-Z+*/(), .-]*")  # it becomes a comment: one line, nothing but a formula
@@ -67,7 +67,7 @@ def _written(forms: dict[Entry, Closed]) -> bytes:
 
 
 def _part_row(part: Part) -> list[Any]:
-    if isinstance(part, Exponentials):
+    if isinstance(part, ExponentialSum):
         return ["exponentials", part.rate, part.plain, part.shifted]
     angle = part.angle and [part.angle.scale, part.angle.power, part.angle.below]
     return ["term", part.constant, part.numerator, part.powers, angle, part.rate]
@@ -95,10 +95,10 @@ def _read(content: bytes) -> dict[Entry, Closed]:
 def _part(row: list[Any]) -> Part:
     match row:
         case ["exponentials", rate, plain, shifted]:
-            return Exponentials(_number(rate), tuple((_whole(n), _number(c)) for n, c in plain), _polynomial(shifted))
+            return ExponentialSum(_number(rate), tuple((_whole(n), _number(c)) for n, c in plain), _polynomial(shifted))
         case ["term", constant, numerator, powers, angle, rate]:
             turned = angle and Angle(_number(angle[0]), _whole(angle[1]), _powers(angle[2]))
-            return Term(_number(constant), _polynomial(numerator), _powers(powers), turned, _number(rate))
+            return Summand(_number(constant), _polynomial(numerator), _powers(powers), turned, _number(rate))
     raise _Unusable
 
 
@@ -108,7 +108,7 @@ def _polynomial(row: list[Any]) -> Polynomial:
     return tuple(map(_number, row))
 
 
-def _powers(row: list[Any]) -> Powers:
+def _powers(row: list[Any]) -> HalfPowers:
     return tuple((_polynomial(base), _whole(halves)) for base, halves in row)
 
 

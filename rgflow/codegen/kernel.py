@@ -11,8 +11,8 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.algebra import System
+from rgflow.brackets.kernel_forms import Closed
 from rgflow.brackets.smooth import Entry
-from rgflow.brackets.terms import Closed
 from rgflow.codegen import generic, store
 from rgflow.codegen.forms import closed_forms
 from rgflow.codegen.source import bracket_methods, module_source, specifications, step_source

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from rgflow.activations import Activation
 from rgflow.algebra.text import signed
 from rgflow.brackets import derivative_order, growth_rate, single_input_source
+from rgflow.brackets.kernel_forms import Closed
 from rgflow.brackets.smooth import Entry
-from rgflow.brackets.terms import Closed
 from rgflow.codegen import generic
 from rgflow.codegen.table import Table
 

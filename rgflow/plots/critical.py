@@ -56,9 +56,9 @@ def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> 
     given = np.asarray(_figure(found, names) if own else axes, dtype=object).reshape(-1)
     if given.size < len(names):
         raise InputError(f"axes holds {given.size} Axes; {len(names)} tensors are drawn: {', '.join(names)}")
-    ds = critical_flow(found.point, depth, names, found.K_star or 1.0)
+    at = units(found)
+    ds = critical_flow(found.point, depth, names, at["k"])
     layers = np.unique(np.geomspace(1, depth, 400).astype(np.int64))
-    at = _values(found)
     for ax, name, colour in zip(given, names, COLOURS * 2, strict=False):
         _panel(ax, found.laws[name], layers, ds[name].values[layers - 1], at, colour)
     for ax in given[len(names) :]:
@@ -68,13 +68,15 @@ def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> 
     return given[: len(names)]
 
 
-def _values(found: Criticality) -> dict[str, float]:
-    at = {"lambda_b": 1.0, "lambda_W": 1.0, "k": 1.0}
-    if found.K_star == 0:
-        from rgflow.universality.onset import constants
+def units(found: Criticality) -> dict[str, float]:
+    """What stands for the symbols of power laws in pictures and tables: rates of 1, the first kernel K* or else 1.
 
-        at |= constants(found.point)
-    return at
+    Where the kernel decays also c_K and c_Theta, which follow from these.
+    """
+    from rgflow.universality.onset import constants
+
+    at = {"lambda_b": 1.0, "lambda_W": 1.0, "k": found.K_star or 1.0}
+    return at | dict(constants(found.point, at["k"])) if found.K_star == 0 else at
 
 
 def _figure(found: Criticality, names: tuple[str, ...]) -> Any:

@@ -54,7 +54,7 @@ class Expansion:
     correction : all terms of the next power of the depth, relative to the first
     known : all terms that are known
     exponent, logarithms : of the first term
-    neglected : the size of what follows the correction, in words
+    beyond : the size of what follows the correction, in words
     """
 
     def __init__(self, series: DepthSeries, name: str):
@@ -90,8 +90,8 @@ class Expansion:
             )
         )
         self.known = sp.Add(*(term(p) for p in sorted(found.terms, reverse=True)))
-        beyond = [p for p in found.terms if step is not None and p[0] < step]
-        self.neglected = _size(max(beyond, default=(found.cut, None)), first)
+        following = [p for p in found.terms if step is not None and p[0] < step]
+        self.beyond = _size(max(following, default=(found.cut, None)), first)
 
 
 def _size(place: tuple[Any, int | None], first: Any) -> str:

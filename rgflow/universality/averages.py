@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rgflow.activations import Activation
+from rgflow.algebra.symbolic import bracket_node as bracket_node
 from rgflow.brackets.leibniz import leibniz
 from rgflow.errors import NoClosedForm
 
@@ -47,14 +48,6 @@ def odd(product: Product, parity: int) -> bool:
     """Whether an average is that of an odd function, for sigma of this parity."""
     orders, pending = product
     return parity != 0 and (sum(orders) + pending + (len(orders) if parity < 0 else 0)) % 2 == 1
-
-
-def bracket_node(orders: tuple[int, ...], pending: int = 0) -> sympy.Expr:
-    """The unevaluated average ``Bracket(orders, pending)``, as ``Recursion.to_sympy`` writes it."""
-    import sympy as sp
-
-    node: sympy.Expr = sp.Function("Bracket")(sp.Tuple(*orders), sp.Integer(pending))
-    return node
 
 
 def closed(activation: Activation) -> Average:

@@ -26,7 +26,7 @@ _EPS = float(np.finfo(float).eps)
 _NUDGE = 2.0**-26  # relative change by which sensitivities are measured: the middle between rounding and curvature
 _SHOWN = 12
 _CLOSE = 0.01  # an asymptotic formula is compared where it is good to a percent
-_FOLLOWS = 0.1  # of the correction: what may remain of the residual besides it
+_SMALL = 0.1  # what follows the correction, relative to it, at half of the depth; else the power law sets in later
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Check:
     stated : tuple of float
         What the formula says of the difference: 0 if exact, else its correction.
     allowed : tuple of float
-        How far the difference may be from what is stated: what the flow can tell (exact), a tenth of it (asymptotic).
+        How far the difference may be from what is stated: what the flow can tell (exact), what may follow the
+        correction (asymptotic).
     numerical_error : tuple of float
         Of the flow, absolute.
     constants : mapping
@@ -157,20 +158,24 @@ def check_asymptotic(
     setting: Setting,
     leading: Formula,
     correction: Callable[[Floats, Mapping[str, float]], Floats],
+    power: float,
     known: Mapping[str, sympy.Expr],
     depth: int,
     first: int = 1,
 ) -> Check:
-    """The relative residual must be the stated correction, and what then remains must fall away with depth.
+    """The relative residual must be the stated correction, and what then remains must fall away faster than it.
 
-    The constants c_K and c_Theta of the correction are read off the flow of K and Theta at the last layer; nothing
-    else is fitted. What remains at the last layer must be below a tenth of the correction and a percent of the tensor,
-    and a quarter of what remained at an eighth of the depth, unless it drowns in the numerical error of the flow.
+    The constants c_K and c_Theta of the correction, which falls as l^-q, are read off the flow of K and Theta at the
+    last layer; nothing else is fitted. What follows the correction is O(ln^j(l) l^-q) of it, what is wrong in it a
+    constant part, but for logarithms. A bound halfway between, l^(-q/2) of the correction, tells them apart; it is a
+    tenth at half of the depth and holds at the last two layers, besides the numerical error of the flow and within a
+    percent of the tensor.
 
     Parameters
     ----------
     leading : function of layers
     correction : function of layers and of the constants by name
+    power : q
     known : mapping of tensor names to all their known terms, for the constants
     """
     layers = np.array(sorted({max(first, depth // part) for part in (8, 4, 2, 1)}))
@@ -182,12 +187,11 @@ def check_asymptotic(
     expected = leading(layers)
     difference = values / expected - 1
     stated = correction(layers, constants)
-    remains, noise = np.abs(difference - stated), error / np.abs(expected)
-    size = float(
-        np.max(np.abs(stated) * layers / depth)
-    )  # of the correction at the last layer, also if it crosses zero
-    falls = remains[-1] <= remains[0] / 4 and remains[-1] <= _FOLLOWS * size
-    passed = bool(remains[-1] < _CLOSE and (falls or remains[-1] <= noise[-1]))
+    # its size at each layer, also where it crosses zero
+    size = np.max(np.abs(stated) * layers**power) / layers**power
+    bound = _SMALL * size * (layers[-2:][0] / layers) ** (power / 2)
+    allowed = np.minimum(_CLOSE, bound + error / np.abs(expected))
+    passed = bool(np.all(np.abs(difference - stated)[-2:] <= allowed[-2:]))
     return Check(
         name=setting.tensor.name,
         kind="asymptotic",
@@ -196,7 +200,7 @@ def check_asymptotic(
         formula=tuple(expected.tolist()),
         difference=tuple(difference.tolist()),
         stated=tuple(stated.tolist()),
-        allowed=tuple((_FOLLOWS * np.abs(stated) + noise).tolist()),
+        allowed=tuple(allowed.tolist()),
         numerical_error=tuple(error.tolist()),
         constants=constants,
         passed=passed,

@@ -1,7 +1,8 @@
 r"""``criticality``: how an activation must be tuned, and what depth then does to every tensor.
 
-The class of an activation fixes the exponents; sigma itself fixes the amplitudes. All of it is derived: the points from
-the averages, the power laws from the recursions (PDLT chapters 5, 8, 9, 11 derive some by hand).
+The class of an activation, for K* = 0 with the way in which sigma bends at 0, fixes the exponents; sigma itself fixes
+the amplitudes. All of it is derived: the points from the averages, the power laws from the recursions (PDLT chapters 5,
+8, 9, 11 derive some by hand).
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
 from rgflow.errors import InputError
+from rgflow.universality.assumptions import (
+    ALMOST_EVERYWHERE,
+    AT_THE_FIXED_POINT,
+    EQUAL_WIDTHS,
+    NEAR_THE_INPUT,
+    RATES_BY_LAYER,
+    SAME_RATES,
+)
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
 from rgflow.universality.kernel_table import averages
 from rgflow.universality.laws import TABLE, PowerLaw, power_laws
 from rgflow.universality.numbers import simplest
-from rgflow.universality.points import VANISHING, CriticalPoint, points, recommended
-from rgflow.universality.rates import exponents
+from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, points, recommended
+from rgflow.universality.rates import exponents, parallel_exponent
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,17 @@ class Criticality:
 
     @cached_property
     def p_parallel(self) -> Any:
-        """chi_parallel = 1 - p_parallel/l + ...: 1 + p_0 where the kernel decays, else 0."""
-        return 1 + self.p_0 if self.universality_class == VANISHING else self.p_0
+        """chi_parallel = 1 - p_parallel/l + ..., as fluctuations of the kernel itself fall."""
+        return parallel_exponent(self.point)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the power laws hold for."""
+        if self.universality_class == VANISHING:
+            return (EQUAL_WIDTHS, f"{RATES_BY_LAYER}: x_b = -p_perp, x_W = p_0 - p_perp", NEAR_THE_INPUT)
+        start = (AT_THE_FIXED_POINT,) if self.universality_class == HALF_STABLE else ()
+        kinks = (ALMOST_EVERYWHERE,) if self.activation.kinks else ()
+        return (EQUAL_WIDTHS, SAME_RATES, *start, *kinks)
 
     @property
     def laws(self) -> Mapping[str, PowerLaw]:
@@ -133,11 +151,14 @@ class Criticality:
         laws = power_laws(self.point, ("K", "V"))
         return simplest(sp.cancel(sp.powsimp(laws["V"].leading / (laws["K"].leading ** 2 * l))))
 
-    def onset(self, tolerance: float = 0.1, first_kernel: float = 1.0) -> dict[str, int]:
+    def onset(self, tolerance: float = 0.1, first_kernel: float = 1.0) -> dict[str, int | None]:
         """The layer from which each tensor stays within a relative ``tolerance`` of its leading power law.
 
         With lambda_b = lambda_W = 1. Where the solution is not exact the size of the next power of the depth decides,
-        with the constants of a flow that starts at ``first_kernel``.
+        with the constants of a flow that starts at ``first_kernel``. None where that is not within 1e9 layers.
+
+        >>> criticality("relu").onset(tolerance=0.01)["V"]
+        101
         """
         from rgflow.universality.onset import onset
 
@@ -147,9 +168,12 @@ class Criticality:
                 raise InputError(f"{name} is {value!r}; give a number above 0{upper}")
         return onset(self.point, self.laws, tolerance, first_kernel)
 
-    def correlation_lengths(self, C_b: float, C_W: float, first_kernel: float = 1.0) -> CorrelationLengths:
+    def correlation_lengths(self, *, C_b: float, C_W: float, first_kernel: float = 1.0) -> CorrelationLengths:
         """Fixed point, susceptibilities and correlation lengths at other hyperparameters."""
-        return correlation_lengths(self.activation, C_b, C_W, first_kernel)
+        return correlation_lengths(self.activation, C_b=C_b, C_W=C_W, first_kernel=first_kernel)
+
+    def __repr__(self) -> str:
+        return f"Criticality({self.activation.name}: {self.point})"
 
     def __str__(self) -> str:
         lines = [f"{self.activation.name}: {self.point}"]

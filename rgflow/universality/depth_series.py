@@ -13,6 +13,7 @@ from typing import Any
 
 from rgflow.algebra import System, Tensor
 from rgflow.algebra.terms import Bracket, Term
+from rgflow.errors import NoClosedForm
 from rgflow.universality.logarithms import LogSeries, as_domain, binomial_shift, is_zero, solve_difference
 from rgflow.universality.vanishing import Rates, VanishingKernel
 
@@ -93,7 +94,8 @@ class DepthSeries:
         transport = source = none
         for term in terms:
             own = sum(value.tensor == tensor for value in term.tensors)
-            assert own <= 1, "recursions are linear in their own tensor"
+            if own > 1:
+                raise NoClosedForm(f"the recursion of {tensor.name} is not linear in {tensor.name}; flow instead")
             product = self._product(tensor, term)
             if own:
                 transport = product if transport is none else transport + product

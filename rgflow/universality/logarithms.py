@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from rgflow.errors import NoClosedForm
+
 Place = tuple[Fraction, int]
 """Exponent of the layer, power of its logarithm."""
 
@@ -30,6 +32,14 @@ class LogSeries:
     terms : mapping of (e, j) to a coefficient that is not zero
     cut : Fraction
         What is left out is O(l^cut), times any power of the logarithm.
+
+    >>> from sympy import QQ, ring
+    >>> R, c = ring("c", QQ)
+    >>> one_over_l = LogSeries.monomial(R.one, -1, Fraction(-4))
+    >>> constant = LogSeries.monomial(c, 0, Fraction(-4))
+    >>> product = (constant + one_over_l) * one_over_l
+    >>> {(str(e), j): x for (e, j), x in product.terms.items()}, str(product.cut)
+    ({('-1', 0): c, ('-2', 0): 1}, '-4')
     """
 
     terms: Mapping[Place, Coefficient]
@@ -161,7 +171,10 @@ def solve_difference(
     one, rate = (Fraction(0), 0), (Fraction(-1), 0)
     minus_tau = domain_part(ring, transport.terms.get(rate))
     marginal = transport.terms.get(one) == ring.one and all(p in (one, rate) or p[0] < -1 for p in transport.terms)
-    assert marginal, "the transport must be 1 - tau/l + ..."
+    if not marginal:
+        raise NoClosedForm(
+            "from layer to layer a tensor is not multiplied by 1 - tau/l + ...: no power law; flow instead"
+        )
     free = rational(minus_tau)
     top = source.degree + 1 if free is None else max(source.degree + 1, free)
     floor = max(source.cut, top + transport.cut)  # of what is known of the equation; one more of the solution
@@ -195,7 +208,8 @@ def domain_part(ring: Any, element: Coefficient | None) -> Any:
     """The constant of a ring element that is a constant."""
     if element is None:
         return ring.domain.zero
-    assert element.is_ground, "transport depends on symbols"
+    if not element.is_ground:
+        raise NoClosedForm("the power by which a tensor falls would depend on learning rates or on c; flow instead")
     return element.coeff(1) if element else ring.domain.zero
 
 

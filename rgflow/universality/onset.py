@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from rgflow.universality.constants import near_input
 from rgflow.universality.deep_flow import deep_flow
 from rgflow.universality.laws import PowerLaw, power_laws
 from rgflow.universality.points import VANISHING, CriticalPoint
-from rgflow.universality.rates import exponents
+from rgflow.universality.rates import rate_exponents
 
 DEPTH = 2048  # layers of the flow that measures the constants
 FARTHEST = 10**9
+LOOKED_AT = 200  # layers up to there, a tenth apart
 
 
 def critical_flow(
@@ -28,7 +30,7 @@ def critical_flow(
     order: int = 1,
 ) -> Any:
     """A flow at a critical point with the rates of its power laws, lambda_b l^-p_perp and lambda_W l^(p_0 - p_perp)."""
-    p_0, p_perpendicular = (float(p) for p in exponents(point))
+    x_b, x_W = (float(x) for x in rate_exponents(point))
     return deep_flow(
         point.activation,
         depth,
@@ -38,7 +40,7 @@ def critical_flow(
         first_kernel=first_kernel,
         lambda_b=lambda_b,
         lambda_W=lambda_W,
-        rates=(-p_perpendicular, p_0 - p_perpendicular),
+        rates=(x_b, x_W),
         order=order,
     )
 
@@ -53,29 +55,43 @@ def constants(
     """
     laws = power_laws(point, ("K", "Theta"))
     ds = critical_flow(point, DEPTH, ("K", "Theta"), first_kernel, lambda_b, lambda_W, order=0)
-    return near_input(
+    found = near_input(
         {name: law.expression for name, law in laws.items()},
         {name: float(ds[name][-1]) for name in laws},
         DEPTH,
         {"lambda_b": lambda_b, "lambda_W": lambda_W},
     )
+    return MappingProxyType(found)
 
 
-def onset(point: CriticalPoint, laws: Mapping[str, PowerLaw], tolerance: float, first_kernel: float) -> dict[str, int]:
-    """The layer from which the correction of each law stays below ``tolerance``, for lambda_b = lambda_W = 1."""
-    import sympy as sp
+def onset(
+    point: CriticalPoint, laws: Mapping[str, PowerLaw], tolerance: float, first_kernel: float
+) -> dict[str, int | None]:
+    """The layer from which the correction of each law stays below ``tolerance``, for lambda_b = lambda_W = 1.
 
-    from rgflow.universality.exponentials import l
-
+    None where that is not within 1e9 layers.
+    """
     values: dict[str, float] = {"lambda_b": 1.0, "lambda_W": 1.0, "k": first_kernel}
     if point.universality_class == VANISHING:
         values |= constants(point, first_kernel)
-    layers = np.unique(np.geomspace(2, FARTHEST, 4000).astype(np.int64))
-    found = {}
-    for name, law in laws.items():
-        correction = law.correction
-        put = correction.xreplace({s: sp.Float(values[s.name]) for s in correction.free_symbols if s.name in values})
-        sizes = np.abs(sp.lambdify(l, put, "numpy")(layers.astype(float)) + np.zeros(len(layers)))
-        late = np.flatnonzero(sizes >= tolerance)
-        found[name] = int(layers[min(late[-1] + 1, len(layers) - 1)]) if late.size else 2
-    return found
+    return {name: _settles(law, values, tolerance) for name, law in laws.items()}
+
+
+def _settles(law: PowerLaw, values: Mapping[str, float], tolerance: float) -> int | None:
+    """The last crossing, first among layers that lie close on a logarithmic scale, then between two of them."""
+    if law.correction == 0:
+        return 2
+    layers = np.unique(np.geomspace(2, FARTHEST, LOOKED_AT).astype(np.int64))
+    late = np.flatnonzero(np.abs(law.correction_at(layers, **values)) >= tolerance)
+    if not late.size:
+        return 2
+    if late[-1] == len(layers) - 1:
+        return None
+    above, below = int(layers[late[-1]]), int(layers[late[-1] + 1])
+    while below - above > 1:
+        middle = (above + below) // 2
+        if abs(law.correction_at(middle, **values)) >= tolerance:
+            above = middle
+        else:
+            below = middle
+    return below

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.activations import Activation, activation
+from rgflow.activations import Activation
+from rgflow.activations import activation as find_activation
 from rgflow.errors import InputError
 from rgflow.universality.fixed_points import fixed_points, not_negative
 from rgflow.universality.kernel_table import Array, averages, averages_table, far_slopes, half_square
@@ -44,14 +45,14 @@ _MOST = 200  # points of one piece of a line
 
 
 def phase_diagram(
-    sigma: Any, C_W: Any = None, C_b: Any = None, first_kernel: float = 1.0, progress: bool = False
+    activation: Any, *, C_b: Any = None, C_W: Any = None, first_kernel: float = 1.0, progress: bool = False
 ) -> xarray.Dataset:
     """Fixed point, susceptibilities, depth scales and phase of infinitely wide networks over a grid (C_b, C_W).
 
     Parameters
     ----------
-    sigma : Activation, name, formula or SymPy expression
-    C_W, C_b : increasing arrays (J,), (I,), finite and not negative
+    activation : Activation, name, formula or SymPy expression
+    C_b, C_W : increasing arrays (I,), (J,), finite and not negative
         Without them, a window around the critical point, or what comes nearest to one.
     first_kernel : float
         The kernel of layer 1; with several fixed points it decides.
@@ -79,7 +80,7 @@ def phase_diagram(
     """
     import xarray
 
-    act = activation(sigma)
+    act = find_activation(activation)
     first = not_negative("first_kernel", first_kernel)
     if first.ndim:
         raise InputError(f"first_kernel has shape {first.shape}; give one number")
@@ -100,7 +101,7 @@ def phase_diagram(
             "flag_meanings": "ordered critical chaotic",
         },
     )
-    line = critical_line(act, (w[0], w[-1]), (b[0], b[-1]), float(first))
+    line = critical_line(act, C_b=(b[0], b[-1]), C_W=(w[0], w[-1]), first_kernel=float(first))
     meanings = ("C_W on the critical line", "C_b on the critical line", "its fixed point", "1 where flows end there")
     names = ("critical_C_W", "critical_C_b", "critical_K", "critical_reached")
     for name, values, meaning in zip(names, line, meanings, strict=True):
@@ -130,8 +131,9 @@ def _grid(act: Activation, b: Array, w: Array, first: float, progress: bool) -> 
     C_b, C_W = (x.ravel() for x in np.meshgrid(b, w, indexing="ij"))
     parts = []
     for piece in _shown(range(0, C_b.size, _AT_ONCE), progress):
-        found = fixed_points(act, C_b[piece : piece + _AT_ONCE], C_W[piece : piece + _AT_ONCE], first)
-        parts.append([found.K_star, found.chi_parallel, found.chi_perp, found.xi_parallel, found.xi_perp, found.phase])
+        here = slice(piece, piece + _AT_ONCE)
+        found = fixed_points(act, C_b=C_b[here], C_W=C_W[here], first_kernel=first)
+        parts.append([getattr(found, name) for name in (*MEANINGS, "phase")])
     arrays = (np.concatenate(x).reshape(b.size, w.size) for x in zip(*parts, strict=True))
     return dict(zip((*MEANINGS, "phase"), arrays, strict=True))
 
@@ -158,7 +160,7 @@ def _shown(pieces: range, progress: bool) -> Iterator[int]:
 
 
 def critical_line(
-    act: Activation, C_W: tuple[float, float], C_b: tuple[float, float], first_kernel: float
+    act: Activation, *, C_b: tuple[float, float], C_W: tuple[float, float], first_kernel: float
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """C_W, C_b, K and whether flows from first_kernel end there, in pieces divided by NaN, within a window.
 
@@ -171,9 +173,10 @@ def critical_line(
         # half-stable points, where chi_parallel = 1, belong to it
         kept = (ratio <= 1 + 1e-9) & _within(w, C_W) & _within(b, C_b)
         reached = np.zeros(K.size, bool)
-        ends = fixed_points(act, b[kept], w[kept], first_kernel).K_star if kept.any() else K[:0]
-        with np.errstate(invalid="ignore"):
-            reached[kept] = np.abs(ends - K[kept]) <= 1e-3 * K[kept]
+        if kept.any():
+            ends = fixed_points(act, C_b=b[kept], C_W=w[kept], first_kernel=first_kernel)
+            # its error twice: b and w are rounded as F is
+            reached[kept] = np.abs(ends.K_star - K[kept]) <= 2 * ends.error
         runs = np.split(np.arange(K.size), np.flatnonzero(np.diff(kept | (2 * reached))) + 1)
         pieces += [_thinned(w[i], b[i], K[i], reached[i], C_W, C_b) for i in _joined(runs, kept, w, b)]
     gap = np.full((4, 1), np.nan)
@@ -245,7 +248,7 @@ def _far_line(act: Activation, C_W: tuple[float, float], C_b: tuple[float, float
     if not A or not _within(np.array(1 / A), C_W):
         return np.zeros((4, 0))
     b = np.unique(np.linspace(*C_b, 101))
-    found = fixed_points(act, b, 1 / A, first_kernel)
+    found = fixed_points(act, C_b=b, C_W=1 / A, first_kernel=first_kernel)
     on = found.phase == 0
     return np.array([np.full(on.sum(), 1 / A), b[on], found.K_star[on], np.ones(on.sum())])
 

@@ -55,7 +55,12 @@ class LearningRates(Mapping[str, tuple[float, ...]]):
         return 2
 
     def per_parameter(self, net: MLP) -> dict[str, tuple[float, ...]]:
-        """What a framework multiplies the gradient of one bias and of one weight with: lambda_b, lambda_W/fan_in."""
+        """What a framework multiplies the gradient of one bias and of one weight with: lambda_b, lambda_W/fan_in.
+
+        >>> net = MLP.uniform(n_in=2, width=4, depth=2, activation="relu")
+        >>> learning_rates(net).per_parameter(net)
+        {'bias': (0.5, 0.5), 'weight': (0.25, 0.125)}
+        """
         if not isinstance(net, MLP) or net.depth != len(self.lambda_b):
             raise InputError(f"{net!r} is not a network of {len(self.lambda_b)} layers")
         weights = tuple(rate / n for rate, n in zip(self.lambda_W, net.fan_in, strict=True))
@@ -100,10 +105,12 @@ def learning_rates(
             raise InputError("depth is None; give the number of weight layers, or a network")
     depth = whole("depth", depth, 1)
     sizes = [_size("lambda_b", lambda_b), _size("lambda_W", lambda_W)]
-    p_0, p_perpendicular = (float(p) for p in exponents(recommended(sigma)))
+    point = recommended(sigma)
+    p_0, p_perpendicular = (float(p) for p in exponents(point))
+    x_b, x_W = (float(x) for x in rate_exponents(point))
     l = np.arange(1.0, depth + 1)
     common = float(depth) ** (p_perpendicular - 1)
-    columns = (sizes[0] * common * l**-p_perpendicular, sizes[1] * common * l ** (p_0 - p_perpendicular))
+    columns = (sizes[0] * common * l**x_b, sizes[1] * common * l**x_W)
     return LearningRates(tuple(columns[0].tolist()), tuple(columns[1].tolist()), p_0, p_perpendicular)
 
 
@@ -117,6 +124,25 @@ def exponents(point: CriticalPoint) -> tuple[Any, Any]:
 
     flow = vanishing_kernel(point.activation)
     return sympy.Rational(flow.p_0.numerator, flow.p_0.denominator), flow.number(flow.p_perpendicular)
+
+
+def parallel_exponent(point: CriticalPoint) -> Any:
+    """p_parallel of chi_parallel = 1 - p_parallel/l + ... as a SymPy number; 0 where the kernel stays."""
+    import sympy
+
+    if point.universality_class in (SCALE_INVARIANT, HALF_STABLE):
+        return sympy.Integer(0)
+    from rgflow.universality.vanishing import vanishing_kernel
+
+    flow = vanishing_kernel(point.activation)
+    return flow.number(flow.p_parallel)
+
+
+def rate_exponents(point: CriticalPoint) -> tuple[Any, Any]:
+    """(x_b, x_W) of the rates lambda_b l^x_b, lambda_W l^x_W that give every layer an equal share."""
+    from rgflow.universality.vanishing import equal_share
+
+    return equal_share(*exponents(point))
 
 
 def _size(name: str, value: Any) -> float:

@@ -14,14 +14,19 @@ from rgflow.brackets.kinks import check_kinks
 from rgflow.checks import Kinks, kinks_rule
 from rgflow.derive import closure
 from rgflow.errors import InputError, NoClosedForm
-from rgflow.universality.solution import Solution, size_of
+from rgflow.universality.assumptions import (
+    ALMOST_EVERYWHERE,
+    AT_THE_FIXED_POINT,
+    EQUAL_WIDTHS,
+    NEAR_THE_INPUT,
+    RATES_BY_LAYER,
+    SAME_RATES,
+)
+from rgflow.universality.printing import size_of
+from rgflow.universality.solution import Solution
 
 if TYPE_CHECKING:
     import sympy
-
-EQUAL_WIDTHS = "all widths are equal, and the first layer is Gaussian: Theta = lambda_b + lambda_W (k - C_b)/C_W there"
-SAME_RATES = "lambda_b, lambda_W are the same in every layer"
-ALMOST_EVERYWHERE = "derivatives written at the kink are those of the branches"
 
 
 def solve(
@@ -160,7 +165,7 @@ def _at_critical_point(
     from rgflow.universality.points import HALF_STABLE, VANISHING, recommended
 
     point = recommended(sigma)
-    there_are = point.symbols
+    there_are = point.values
     for name in ("C_b", "C_W"):
         chosen, there = given[name], there_are[name]
         if chosen is not None and (chosen.free_symbols or abs(float(chosen) - float(there)) > 1e-12 * float(there)):
@@ -204,11 +209,7 @@ def at_fixed_kernel(
         correction=sp.Integer(0),
         parameters={"C_b": C_b, "C_W": C_W, "K": K_star, **rates},
         averages={node: average_at(sigma, node, K_star) for node in nodes},
-        assumptions=(
-            EQUAL_WIDTHS,
-            SAME_RATES,
-            "the first kernel is the fixed point K*, where chi_parallel = chi_perpendicular = 1",
-        ),
+        assumptions=(EQUAL_WIDTHS, SAME_RATES, AT_THE_FIXED_POINT),
     )
 
 
@@ -233,15 +234,11 @@ def far_from_the_input(
         kind="asymptotic",
         expression=_tidy(found.leading).xreplace(put),
         correction=correction,
-        neglected=size_of(correction) or found.neglected,
+        neglected=size_of(correction) or found.beyond,
         expansions={name: known[name].known.xreplace(put) for name in ("K", "Theta")},
         parameters={"C_b": C_b, "C_W": C_W, **chosen},
         rates=(flow.number(x.q) + x.bias, flow.number(x.q) + x.weight),
-        assumptions=(
-            EQUAL_WIDTHS,
-            "learning rates by layer as in rates",
-            "c_K, c_Theta: set by the layers near the input",
-        ),
+        assumptions=(EQUAL_WIDTHS, RATES_BY_LAYER, NEAR_THE_INPUT),
     )
 
 

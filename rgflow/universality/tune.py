@@ -22,7 +22,8 @@ def tune(net: MLP, inputs: Any = None, *, learning_rates: bool = False) -> MLP:
     net : MLP
     inputs : array (N, n_0) or (n_0,), optional
         For a half-stable point, whose kernel K* must be met: the first layer's C_W is chosen so that the mean kernel of
-        these inputs starts at K*. Other classes do not need them.
+        these inputs starts at K*. Without inputs a half-stable network is critical but does not start at K*, so that
+        the kernel drifts. Other classes do not need them.
     learning_rates : bool
         Also set lambda_b, lambda_W by layer as :func:`rgflow.learning_rates` does.
 

@@ -88,15 +88,24 @@ class VanishingKernel:
     @cached_property
     def p_perpendicular(self) -> Any:
         """chi_perp = 1 - p_perp/l + ..., in the domain; NoClosedForm when chi_perp - 1 decays more slowly."""
+        return self._approach(self.series((1, 1), 0, self.flatness[0] + 1))
+
+    @cached_property
+    def p_parallel(self) -> Any:
+        """chi_parallel = <d^2[sigma sigma]>/(2 sigma'(0)^2) = 1 - p_parallel/l + ..., in the domain."""
+        two = self.numbers.domain(2)
+        return self._approach([c / two for c in self.series((0, 0), 2, self.flatness[0] + 1)])
+
+    def _approach(self, susceptibility: Sequence[Any]) -> Any:
+        """b_m/(m a_m) of 1 + b_m K^m, where K^m -> -1/(m a_m l)."""
         m, a = self.flatness
         domain = self.numbers.domain
-        perpendicular = self.series((1, 1), 0, m + 1)
-        if any(not is_zero(domain, b) for b in perpendicular[1:m]):
+        if any(not is_zero(domain, b) for b in susceptibility[1:m]):
             raise NoClosedForm(
                 f"chi_perp of {self.activation.name} approaches 1 more slowly than 1/l: perturbations of the input do "
                 "not follow a power of the depth"
             )
-        return perpendicular[m] / (domain(m) * a)
+        return susceptibility[m] / (domain(m) * a)
 
     def number(self, element: Any) -> Any:
         """An element of the domain as a SymPy number, rational where it is."""
@@ -120,7 +129,18 @@ class Rates:
 
 def rates_of(flow: VanishingKernel, kind: str) -> Rates:
     """Rates that give every layer an equal share of the tangent kernel ("equal"), or constant ones ("constant")."""
-    one = flow.numbers.domain.one
+    domain = flow.numbers.domain
     if kind == "constant":
-        return Rates(one, Fraction(-1), Fraction(-1))
-    return Rates(one - flow.p_perpendicular, Fraction(-1), flow.p_0 - 1)
+        return Rates(domain.one, Fraction(-1), Fraction(-1))
+    x_b, _ = equal_share(domain(flow.p_0.numerator) / domain(flow.p_0.denominator), flow.p_perpendicular)
+    # q takes what may be irrational: x_W = x_b + p_0 differs by a fraction
+    return Rates(x_b + domain.one, Fraction(-1), Fraction(-1) + flow.p_0)
+
+
+def equal_share(p_0: Any, p_perpendicular: Any) -> tuple[Any, Any]:
+    """(x_b, x_W): rates lambda_b l^x_b, lambda_W l^x_W give every layer the same part of the tangent kernel.
+
+    A layer's part is lambda_b + lambda_W <sigma sigma>, <sigma sigma> ~ l^{-p_0}, times all later chi_perp ~
+    (l/L)^{p_perp}.
+    """
+    return -p_perpendicular, p_0 - p_perpendicular

@@ -9,7 +9,14 @@ import pytest
 from mpmath import mp
 
 from rgflow.activations import activation
-from rgflow.brackets import gaussian_moments, kinked, reference
+from rgflow.brackets import (
+    derivative_order,
+    gaussian_moments,
+    growth_rate,
+    kinked,
+    reference,
+    single_input_source,
+)
 from rgflow.errors import AccuracyError, KinkError
 
 RELU = activation("relu")
@@ -47,6 +54,35 @@ def test_other_kinks_equal_the_reference(name: str, K: float) -> None:
     for value, error, moment in zip(values[0], errors[0], moments, strict=True):
         exact = reference(sigma, [[K]], moment, dps=20)
         assert abs(float(exact - value)) <= error + 1e-18 * K ** (-moment[0][1] / 2)
+
+
+# by hand <d^2 s^2> = 2 (P(z > c) + c p(c)) and <s' s'> = P(z > 1)
+TAILS = [("Max(z, 1/4)", 1e-3, ((0, 0), 2), 1.71777648e-13), ("Max(z-1, 0)", 0.01, ((1, 1), 0), 7.61985302e-24)]
+
+
+@pytest.mark.parametrize(("name", "K", "entry", "exact"), TAILS)
+def test_the_tail_beyond_a_distant_kink(name: str, K: float, entry: tuple, exact: float) -> None:
+    """Eight and ten standard deviations away stands all of the bracket: by quadrature, and as a kernel emits it."""
+    sigma = activation(name)
+    assert float(reference(sigma, [[K]], (entry,), dps=20)) == pytest.approx(exact, rel=1e-8, abs=0)
+    values, errors = gaussian_moments(sigma, [[[K]]], [(entry,)])
+    assert values[0, 0] == pytest.approx(exact, rel=1e-8, abs=0)
+    assert errors[0, 0] <= 1e-10 * exact
+    text = sigma.source(derivative_order(sigma, [entry])) + "\n\n\n" + single_input_source([entry], sigma, forms={})
+    assert emitted(text, K, growth_rate(sigma, [entry])) == pytest.approx([exact, exact], rel=1e-8, abs=0)
+    # negative control: without the reach to the kink
+    short = "\n".join(line for line in text.split("\n") if "what lies beyond a kink" not in line)
+    assert short != text
+    assert emitted(short, K, growth_rate(sigma, [entry])) != pytest.approx([exact, exact], rel=1e-8, abs=0)
+
+
+def emitted(text: str, K: float, growth_cut: float) -> list[float]:
+    """The two rules of one bracket as its source computes them."""
+    space: dict = {"math": math, "np": np}
+    exec(compile(text, "brackets", "exec"), space)  # our own emitted text, never a user's
+    out = np.zeros((1, 2))
+    space["brackets"](K, 6, growth_cut, out, np.zeros(1))
+    return out[0].tolist()
 
 
 def arc_cosine(a: int, b: int, K: np.ndarray) -> float:

@@ -11,6 +11,8 @@ from mpmath import mp
 from plain_averages import BUMP, LEANING, SIGMA, gauss
 
 from rgflow import NoClosedForm, activation
+from rgflow.activations.formula import FUNCTIONS
+from rgflow.brackets import series
 from rgflow.brackets.series import derivatives_at_zero, kernel_series
 
 WITNESSES = {  # text: the same function written in mpmath
@@ -158,3 +160,14 @@ def test_a_wrong_coefficient_is_noticed(monkeypatch):
         test_small_kernels("tanh")
     with pytest.raises(AssertionError):
         test_derivatives_at_zero("tanh(z)")
+
+
+def test_a_function_without_a_rule_is_named(monkeypatch):
+    monkeypatch.delitem(series._RULES, "atan")
+    with pytest.raises(NoClosedForm, match="atan has no rule"):
+        derivatives_at_zero(activation("z*atan(z/7)"), 3)
+
+
+def test_every_function_has_a_rule():
+    kinked = {"Abs", "Max", "Min", "Heaviside", "sign", "relu"}
+    assert set(FUNCTIONS) - kinked <= set(series._RULES)

@@ -30,7 +30,7 @@ def by_definition(order: int, point: float) -> mpmath.mpf:
     return mp.sqrt(2 / mp.pi) * mp.quad(integrand, knots) * size
 
 
-@pytest.mark.parametrize("order", [4, 6, 10])
+@pytest.mark.parametrize("order", [4, *(pytest.param(order, marks=pytest.mark.slow) for order in (6, 10))])
 def test_definition(order: int) -> None:
     """To 30 digits, and in doubles to 1e-14, from x = 1e-12 to 1e6."""
     for point in POINTS[order % 3 :: 3]:
@@ -41,7 +41,7 @@ def test_definition(order: int) -> None:
             assert abs(float(erf_moment(order, point)) / exact - 1) < 1e-14, point
 
 
-@pytest.mark.parametrize("order", [2, 4, 6, 8])
+@pytest.mark.parametrize("order", [2, 4, 6, pytest.param(8, marks=pytest.mark.slow)])
 def test_derivative_is_the_derivative(order: int) -> None:
     """The differential equation against central differences of the values."""
     derivative = W(order, x).diff(x)

@@ -12,7 +12,7 @@ from oracles.exact_brackets import PolynomialBrackets, ScaleInvariantBrackets
 
 from rgflow.activations import activation
 from rgflow.brackets import gaussian_moments, reference
-from rgflow.brackets.closed import atoms, closed_bracket, one
+from rgflow.brackets.closed import atoms, closed_bracket, integrals
 from rgflow.brackets.closed.erf_moments import W
 from rgflow.brackets.kinked import kinked_averages
 from rgflow.brackets.smooth import smooth_averages
@@ -58,12 +58,12 @@ def compare_with_reference(name: str, kernel: float, brackets: list) -> int:
     return compared
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[1::4])
 def test_equals_the_reference(name: str) -> None:
-    """One kernel and a fifth of the brackets for each activation, in turn; the slow test takes all."""
+    """One kernel and two of the brackets for every fourth activation, in turn; the slow test takes all."""
     place = NAMES.index(name)
     turn = place % (3 if activation(name).oscillating else 4)
-    compare_with_reference(name, KERNELS[turn], BRACKETS[place % 5 :: 5])
+    compare_with_reference(name, KERNELS[turn], BRACKETS[place % 10 :: 10])
 
 
 @pytest.mark.slow
@@ -72,9 +72,22 @@ def test_equals_the_reference_everywhere() -> None:
     assert min(pairs.values()) >= 150
 
 
+def test_equals_quadrature() -> None:
+    """At least 300 pairs (activation, product) that do not vanish, each at one of the four kernels, in turn."""
+    assert sum(compare_with_quadrature(name, [NAMES.index(name)]) for name in NAMES) >= 300
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_equals_quadrature(name: str) -> None:
-    """All kernels, 1e-11 of <|f|>; zero where quadrature is zero."""
+def test_equals_quadrature_everywhere(name: str) -> None:
+    assert compare_with_quadrature(name, [0, 1, 2, 3]) >= 8
+
+
+def compare_with_quadrature(name: str, turns: list[int]) -> int:
+    """Agreement to 1e-11 of <|f|>, zero where quadrature is zero, at the kernels that start so far from the bracket's.
+
+    Returns the number of brackets that are not zero.
+    """
     sigma = activation(name)
     kernels = np.array(KERNELS)[:, None, None]
     # six exponentials at K = 30 overflow in quadrature, not in the closed form: those the reference compares
@@ -83,16 +96,14 @@ def test_equals_quadrature(name: str) -> None:
     values, _ = gaussian_moments(sigma, kernels, moments, kinks="almost_everywhere")
     with np.errstate(all="ignore"):
         absolute = (kinked_averages if sigma.kinks else smooth_averages)(sigma, kernels, moments, 1e-11)[2]
+    compared = 0
     for m, (orders, pending) in enumerate(brackets):
         form = closed_bracket(sigma, orders, pending)
-        for g, kernel in enumerate(KERNELS):
-            miss = abs(float(number(form, kernel, 17)) - values[g, m])
-            assert miss <= 1e-11 * absolute[g, m], (name, orders, pending, kernel)
-
-
-def test_pairs_are_many() -> None:
-    """At least 150 pairs (activation, product) that do not vanish."""
-    assert sum(closed_bracket(activation(name), *entry) != 0 for name in NAMES for entry in BRACKETS) >= 300
+        compared += form != 0
+        for g in [(m + turn) % len(KERNELS) for turn in turns]:
+            miss = abs(float(number(form, KERNELS[g], 17)) - values[g, m])
+            assert miss <= 1e-11 * absolute[g, m], (name, orders, pending, KERNELS[g])
+    return compared
 
 
 # Witnesses that share nothing with quadrature -------------------------------------------------------------------------
@@ -181,12 +192,12 @@ def test_readable_forms() -> None:
 
 def test_control_a_wrong_rule_fails_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: with a wrong slope of erf in the integration by parts the comparison above fails."""
-    monkeypatch.setattr(one, "slope", lambda c: (atoms.slope(c)[0] * 2, atoms.slope(c)[1]))
-    fresh(one.line)
+    monkeypatch.setattr(integrals, "slope", lambda c: (atoms.slope(c)[0] * 2, atoms.slope(c)[1]))
+    fresh(integrals.integral)
     with pytest.raises(AssertionError, match="gelu"):
         compare_with_reference("gelu", 1.0, [((0, 0), 0)])
     monkeypatch.undo()
-    fresh(one.line)
+    fresh(integrals.integral)
     assert compare_with_reference("gelu", 1.0, [((0, 0), 0)]) == 1
 
 

@@ -12,7 +12,15 @@ from oracles.exact_brackets import PolynomialBrackets
 
 from rgflow.activations import activation
 from rgflow.brackets import gaussian_moments, reference
-from rgflow.brackets.closed import atoms, bracket, closed_bracket, closed_bracket_many, closed_bracket_two, many
+from rgflow.brackets.closed import (
+    atoms,
+    bracket,
+    closed_bracket,
+    closed_bracket_many,
+    closed_bracket_two,
+    integrals,
+    many,
+)
 from rgflow.brackets.kinked import kinked_averages
 from rgflow.brackets.smooth import smooth_averages
 from rgflow.errors import NoClosedForm
@@ -31,6 +39,8 @@ NAMES = [
     "erf", "probit", "gelu", "erf(z) + z/10", "z - z^3*exp(-z^2)/2", "sin(2*z)*exp(-z^2/2)", "sinh(z)/3",
     "erf(z) + exp(z)", "erf(z) + sin(z)", "Max(z, 0)*exp(-z^2/2) + z^2",
 ]  # fmt: skip
+
+LONG = {"z - z^3*exp(-z^2)/2", "sin(2*z)*exp(-z^2/2)", "Max(z, 0)*exp(-z^2/2) + z^2"}  # a second or so each
 
 
 def kernel_of(place: int, correlation: float | None = None) -> list[list[float]]:
@@ -75,9 +85,9 @@ def compare_with_reference(name: str, kernel: list[list[float]], pairs: list) ->
     return compared
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["z^3 - z/2", "relu", "cos", "gelu"])
 def test_equals_the_reference(name: str) -> None:
-    """One small kernel and one pair in turn; the slow test takes all."""
+    """Some activations, one small kernel and one pair in turn; the slow test takes all."""
     place = NAMES.index(name)
     compare_with_reference(name, kernel_of(place % 3, (0.25, -0.1, 0.2)[place % 3]), [PAIRS[5 * place % 12]])
 
@@ -85,12 +95,17 @@ def test_equals_the_reference(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("rho", CORRELATIONS)
 def test_equals_the_reference_everywhere(rho: float) -> None:
-    """All pairs at moderate correlations; at -0.9 and 0.99 the reference takes seconds each, so some in turn."""
-    every = {-0.9: 3, 0.99: 12}.get(rho, 1)
+    """All pairs at moderate correlations; at -0.9 and 0.99 the reference takes seconds each, so some in turn.
+
+    Its series falls like (rho t)^n, for erf t^2 = prod 2K/(1 + 2K): at 0.99 large kernels take it thousands of orders.
+    """
+    every = {-0.9: 3, 0.99: 6}.get(rho, 1)
     # with kinks the series takes minutes at -0.9, an hour at 0.99; the formulas by hand are compared there
     found = [
         compare_with_reference(
-            name, kernel_of(place % (3 if activation(name).oscillating else 5), rho), PAIRS[place % every :: every]
+            name,
+            kernel_of(place % (3 if rho == 0.99 or activation(name).oscillating else 5), rho),
+            PAIRS[place % every :: every],
         )
         for place, name in enumerate(NAMES)
         if every == 1 or not activation(name).kinks
@@ -98,25 +113,25 @@ def test_equals_the_reference_everywhere(rho: float) -> None:
     assert sum(found) * every >= 150
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_equals_quadrature(name: str) -> None:
-    """One of five sizes and correlations, in turn; the slow test takes all."""
-    compare_with_quadrature(name, [kernel_of(NAMES.index(name))])
+def test_equals_quadrature() -> None:
+    """At least 150 (activation, bracket) that do not vanish, each at one of five sizes and correlations, in turn."""
+    pairs = {name: PAIRS[:: 4 if name in LONG else 1] for name in NAMES}
+    found = [compare_with_quadrature(name, [kernel_of(place)], pairs[name]) for place, name in enumerate(NAMES)]
+    assert sum(found) >= 150
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_quadrature_everywhere(name: str) -> None:
     """Five correlations at each of five sizes."""
-    compare_with_quadrature(name, [kernel_of(i, rho) for i in range(5) for rho in CORRELATIONS])
+    assert compare_with_quadrature(name, [kernel_of(i, rho) for i in range(5) for rho in CORRELATIONS]) >= 3
 
 
-def compare_with_quadrature(name: str, chosen: list) -> None:
-    """Agreement to 1e-11 of <|f|>, or to the error that quadrature reports."""
+def compare_with_quadrature(name: str, chosen: list, pairs: list = PAIRS) -> int:
+    """Agreement to 1e-11 of <|f|>, or to the error that quadrature reports; returns how many forms are not zero."""
     sigma = activation(name)
-    brackets = [pair for pair in PAIRS if len(pair[0][0]) * sigma.growth < 2]
+    brackets = [pair for pair in pairs if len(pair[0][0]) * sigma.growth < 2]
     forms = [form_of(name, pair) for pair in brackets]
-    assert any(form is not None and form != 0 for form in forms)
     kernels = np.array(chosen)
     values, errors = gaussian_moments(sigma, kernels, brackets, kinks="almost_everywhere")
     with np.errstate(all="ignore"):
@@ -127,12 +142,8 @@ def compare_with_quadrature(name: str, chosen: list) -> None:
         for g, kernel in enumerate(kernels.tolist()):
             miss = abs(float(number(form, kernel, 17)) - values[g, m])
             assert miss <= max(1e-11 * absolute[g, m], errors[g, m]), (name, pair, kernel)
-            assert errors[g, m] <= 2e-11 * absolute[g, m] or sigma.kinks, (name, pair, kernel)
-
-
-def test_pairs_are_many() -> None:
-    found = [form_of(name, pair) for name in NAMES for pair in PAIRS]
-    assert sum(form is not None and form != 0 for form in found) >= 150
+            assert errors[g, m] <= 2e-11 * absolute[g, m], (name, pair, kernel)
+    return sum(form is not None and form != 0 for form in forms)
 
 
 # Witnesses that share nothing with quadrature -------------------------------------------------------------------------
@@ -232,8 +243,8 @@ def test_inputs_may_be_exchanged() -> None:
 
 def test_control_a_wrong_rule_fails_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: with a wrong slope of erf in the integration by parts the comparison above fails."""
-    monkeypatch.setattr(many, "slope", lambda c: (atoms.slope(c)[0] * 2, atoms.slope(c)[1]))
-    caches = (many.space, bracket._many)
+    monkeypatch.setattr(integrals, "slope", lambda c: (atoms.slope(c)[0] * 2, atoms.slope(c)[1]))
+    caches = (integrals.integral, bracket._many)
     for cache in caches:
         cache.cache_clear()
     with pytest.raises(AssertionError, match="gelu"):

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import rgflow as rg
-from rgflow.cli.critical import correction_text, rates_text
+from rgflow.cli.critical import rates_text
+from rgflow.cli.power_law_table import correction_text
 
 
 def squeezed(text: str) -> str:
@@ -65,6 +66,12 @@ def test_amplitudes_of_the_table(rgflow):
     out = rgflow("critical", "tanh", "--table").out
     for name, law in (("K", "1/(2 l)"), ("V", "1/(6 l)"), ("D", "-lambda_b/9"), ("A", "4 l lambda_b^2/27")):
         assert re.search(rf"^{name} +\S+ +{re.escape(law)} ", out, re.MULTILINE), name
+
+
+def test_a_law_that_never_sets_in_says_so(rgflow, monkeypatch):
+    laws = rg.criticality("tanh").laws
+    monkeypatch.setattr(rg.universality.Criticality, "onset", lambda *given: dict.fromkeys(laws))
+    assert rgflow("critical", "tanh", "--table").out.count("beyond 1e9") >= 10
 
 
 def test_latex_alone(rgflow):
@@ -142,6 +149,9 @@ def test_a_critical_point_without_power_laws(rgflow):
     assert done.code == 0
     assert "C_b = 0, C_W = 1, K* = 0" in done.out
     assert "no power laws" in done.out
+    assert "the kernel decays to 0" in done.out
+    assert "as a power" not in done.out.split("no power laws")[0]
+    assert "by choice of C_W" in " ".join(done.out.split())
     table = rgflow("critical", "Min(Max(z, -1), 1)", "--table")
     assert table.code == 1
     assert table.err.count("\n") == 1

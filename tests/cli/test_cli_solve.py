@@ -10,6 +10,7 @@ import rgflow as rg
 from rgflow.cli.formulas import broken, equation, terms
 from rgflow.cli.numbers import exact
 from rgflow.errors import InputError
+from rgflow.universality import check
 
 
 def squeezed(text: str) -> str:
@@ -79,6 +80,21 @@ def test_check_that_fails_is_exit_code_1(rgflow):
     assert "Compared with a flow of 4 layers" in done.out
     assert done.err.startswith("error: A of tanh")
     assert done.err.count("\n") == 1
+
+
+def test_control_a_flow_that_differs_is_exit_code_1(rgflow, monkeypatch):
+    """Negative control: an exact formula beside a flow that is off by a billionth."""
+    honest = check.Setting.run
+
+    def wrong(setting, *given):
+        values, errors = honest(setting, *given)
+        return {name: (1 + 1e-9) * x for name, x in values.items()}, errors
+
+    monkeypatch.setattr(check.Setting, "run", wrong)
+    done = rgflow("solve", "A", "relu", "--check", "8")
+    assert done.code == 1
+    assert "they do not agree" in done.out
+    assert done.err.startswith("error: A of relu: formula and flow are further apart")
 
 
 def test_latex_alone(rgflow):

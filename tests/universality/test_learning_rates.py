@@ -115,13 +115,13 @@ def test_constant_rates(name):
 
 
 def test_published_spread():
-    """tanh, L = 1000: largest over smallest share of biases and weights, four typed numbers."""
+    """tanh, L = 1000: largest over smallest share of biases and weights, four numbers typed to four decimals."""
     columns = rg.learning_rates("tanh", 1000)
     of_biases, of_weights = shares("tanh", columns["lambda_b"], columns["lambda_W"])
-    assert spread(of_biases[50:]) == pytest.approx(1.0323, abs=1e-3)
-    assert spread(of_weights[50:]) == pytest.approx(1.0064, abs=1e-3)
-    assert spread(of_biases[100:]) == pytest.approx(1.0175, abs=1e-3)
-    assert spread(of_weights[100:]) == pytest.approx(1.0030, abs=1e-3)
+    assert spread(of_biases[50:]) == pytest.approx(1.0323, abs=5e-5)
+    assert spread(of_weights[50:]) == pytest.approx(1.0064, abs=5e-5)
+    assert spread(of_biases[100:]) == pytest.approx(1.0175, abs=5e-5)
+    assert spread(of_weights[100:]) == pytest.approx(1.0030, abs=5e-5)
 
 
 # Fluctuations and representation learning with these rates ------------------------------------------------------------

@@ -10,6 +10,7 @@ from mpmath import mp
 from sympy import QQ, RealField
 from sympy.polys.rings import ring
 
+from rgflow.errors import NoClosedForm
 from rgflow.universality import logarithms
 from rgflow.universality.logarithms import LogSeries, binomial_shift, is_zero, next_layer, solve_difference, tidy
 
@@ -196,6 +197,15 @@ def test_the_constant_comes_where_it_is_known():
 def test_symbols_go_through():
     found = solve_difference(series({(0, 0): 1}, -9), LogSeries({(Fraction(0), 0): a**2}, Fraction(-5)), c, rational)
     assert found.terms == {(1, 0): a**2, (0, 0): c}
+
+
+@pytest.mark.parametrize(
+    "terms", [{(0, 0): 2}, {(0, 0): 1, (Fraction(-1, 2), 0): 1}, {(0, 0): 1, (-1, 1): 1}, {(0, 0): 1, (-1, 0): a}]
+)
+def test_what_has_no_power_law_says_so(terms):
+    """Growth by a factor, a root or a logarithm in the transport, an exponent that would depend on a symbol."""
+    with pytest.raises(NoClosedForm, match="flow instead"):
+        solve_difference(series(terms, -9), series({(0, 0): 1}, -5), c, rational)
 
 
 # Real numbers ---------------------------------------------------------------------------------------------------------

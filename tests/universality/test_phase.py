@@ -37,9 +37,9 @@ def test_holds_what_single_points_say(tanh):
     assert dict(tanh.sizes) == {"C_b": 13, "C_W": 26, "line": tanh.sizes["line"]}
     for i, j in ((0, 0), (0, 5), (3, 20), (12, 25)):
         at = tanh.isel(C_b=i, C_W=j)
-        found = correlation_lengths("tanh", float(at["C_b"]), float(at["C_W"]))
+        found = correlation_lengths("tanh", C_b=float(at["C_b"]), C_W=float(at["C_W"]))
         names = ("K_star", "chi_parallel", "chi_perpendicular", "xi_parallel", "xi_perpendicular")
-        numbers = (found.K_star, found.chi_parallel, found.chi_perp, found.xi_parallel, found.xi_perp)
+        numbers = (found.K_star, found.chi_parallel, found.chi_perpendicular, found.xi_parallel, found.xi_perpendicular)
         np.testing.assert_allclose([float(at[name]) for name in names], numbers, rtol=1e-12)
         assert {-1: "ordered", 0: "critical", 1: "chaotic"}[int(at["phase"])] == found.phase
     assert tanh["phase"].dtype == np.int8
@@ -69,15 +69,42 @@ def test_the_line_parts_the_phases(tanh):
     w, b, K = line(tanh)
     assert (w[0], b[0], K[0]) == (1, 0, 0)
     for i in range(20, w.size, 40):
-        assert correlation_lengths("tanh", b[i], 0.999 * w[i]).phase == "ordered"
-        assert correlation_lengths("tanh", b[i], 1.001 * w[i]).phase == "chaotic"
+        assert correlation_lengths("tanh", C_b=b[i], C_W=0.999 * w[i]).phase == "ordered"
+        assert correlation_lengths("tanh", C_b=b[i], C_W=1.001 * w[i]).phase == "chaotic"
     # arXiv:1611.01232 and many after it: C_W = 1.76 at C_b = 0.05
     assert round(float(np.interp(0.05, b, w)), 2) == 1.76
 
 
+def test_control_a_lost_factor_is_seen(monkeypatch):
+    """Negative control: with C_b = K - g instead of K - C_W g, line, half-stable points and window are elsewhere."""
+    honest = module._point
+
+    def wrong(act, K):
+        w, b = honest(act, K)
+        return w, K - (K - b) / w
+
+    monkeypatch.setattr(module, "_point", wrong)
+    with pytest.raises(AssertionError):
+        test_the_line_of_erf()
+    with pytest.raises(AssertionError):
+        test_half_stable_points_are_on_the_line("gelu", GELU)
+    with pytest.raises(AssertionError):
+        test_the_window_holds_the_critical_point(
+            "gelu",
+            *GELU[:2],
+        )
+
+
+def test_control_a_shifted_line_is_seen(tanh):
+    """Negative control: phases do not meet half a percent beside the line."""
+    w = tanh["critical_C_W"]
+    with pytest.raises(AssertionError):
+        test_the_line_parts_the_phases(tanh.assign(critical_C_W=w.copy(data=1.005 * w.values)))
+
+
 @pytest.mark.parametrize(("name", "point"), [("gelu", GELU), ("swish", SWISH)])
 def test_half_stable_points_are_on_the_line(name, point):
-    """They end it: beyond, the fixed point with chi_perp = 1 repels."""
+    """They end it: beyond, the fixed point with chi_perpendicular = 1 repels."""
     found = line(phase_diagram(name, C_W=[1.5, 2.5], C_b=[0.0, 2 * point[1]]))
     nearest = np.nanargmin(np.abs(found[2] - point[2]))
     np.testing.assert_allclose(found[:, nearest], point, rtol=1e-8)
@@ -94,7 +121,7 @@ def test_pieces_are_divided_and_know_whether_flows_end_there(gelu):
     assert set(w[far]) == {2.0}  # gelu tends to relu
     end = np.nanargmin(np.abs(K - GELU[2]))
     assert gelu["critical_reached"].values[end] == 0  # a flow from 1 stops at a root below
-    assert phase_diagram("gelu", [1.5, 2.5], [0.0, 0.35], first_kernel=10.0)["critical_reached"].values[-1] == 1
+    assert phase_diagram("gelu", C_W=[1.5, 2.5], C_b=[0.0, 0.35], first_kernel=10.0)["critical_reached"].values[-1] == 1
 
 
 def test_no_line_where_nothing_attracts():
@@ -140,13 +167,13 @@ def test_saved_and_loaded(gelu, tmp_path):
 
 def test_a_bar_for_those_who_wait(monkeypatch, capsys):
     monkeypatch.setattr(module, "_PATIENCE", -1.0)
-    phase_diagram("relu", [1.0, 2.0], [0.0, 0.1], progress=True)
+    phase_diagram("relu", C_W=[1.0, 2.0], C_b=[0.0, 0.1], progress=True)
     assert capsys.readouterr() == ("", "")  # a pipe
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    phase_diagram("relu", [1.0, 2.0], [0.0, 0.1])
+    phase_diagram("relu", C_W=[1.0, 2.0], C_b=[0.0, 0.1])
     assert capsys.readouterr().err == ""
-    phase_diagram("relu", [1.0, 2.0], [0.0, 0.1], progress=True)
+    phase_diagram("relu", C_W=[1.0, 2.0], C_b=[0.0, 0.1], progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "phase diagram" in err
@@ -163,7 +190,7 @@ def test_refuses_other_grids(bad):
 def test_refuses_other_starts():
     for bad in ([1.0], -1.0, None, "1"):
         with pytest.raises(rg.InputError, match="first_kernel"):
-            phase_diagram("tanh", [1.0], [0.0], first_kernel=bad)
+            phase_diagram("tanh", C_W=[1.0], C_b=[0.0], first_kernel=bad)
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------
@@ -214,7 +241,7 @@ def test_pictures_refuse_what_they_cannot_show(tanh):
     with pytest.raises(rg.InputError, match="phase_diagram"):
         plot_phase(rg.flow(rg.MLP([3, 5], "tanh"), first_kernel=1.0))
     with pytest.raises(rg.InputError, match="two of each"):
-        plot_phase(phase_diagram("relu", [1.0, 2.0], [0.0]))
+        plot_phase(phase_diagram("relu", C_W=[1.0, 2.0], C_b=[0.0]))
     for bad in ((1.0, 2.0), (1.0, "x", "y"), (np.nan, 1.0, "x"), (1.0, 1.0, 3)):
         with pytest.raises(rg.InputError, match="point"):
             plot_phase(tanh, [bad])

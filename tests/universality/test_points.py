@@ -11,6 +11,8 @@ from sources.critical_points import CRITICAL, EIGHT_DIGITS, TAYLOR, first_coeffi
 
 import rgflow as rg
 from rgflow import NoClosedForm, NoCriticalPoint
+from rgflow.brackets import gaussian_moments
+from rgflow.universality import half_stable, kernel_table
 from rgflow.universality import points as points_module
 from rgflow.universality.laws import power_laws
 from rgflow.universality.points import points
@@ -53,11 +55,11 @@ def test_points_that_are_exact():
     """pi/4 and (3 + sqrt 17)/2 as such; SWISH, which has no closed form, to 15 digits."""
     erf, gelu, swish = (rg.criticality(name).point for name in ("erf", "gelu", "swish"))
     assert (erf.symbolic, gelu.symbolic, swish.symbolic) == (True, True, False)
-    assert erf.symbols["C_W"] == sp.pi / 4
-    assert sp.simplify(gelu.symbols["K_star"] - (3 + sp.sqrt(17)) / 2) == 0
+    assert erf.values["C_W"] == sp.pi / 4
+    assert sp.simplify(gelu.values["K_star"] - (3 + sp.sqrt(17)) / 2) == 0
     slope = sp.Rational(1, 10)
     leaky = rg.criticality(rg.activation("leaky_relu", slope=0.1)).point
-    assert leaky.symbols["C_W"] == 2 / (1 + slope**2)
+    assert leaky.values["C_W"] == 2 / (1 + slope**2)
 
 
 @pytest.mark.parametrize("name", [name for name in SIGMA if name != HARDTANH])
@@ -83,6 +85,48 @@ def test_stated_susceptibilities(name):
     assert found.chi_perpendicular == pytest.approx(1, abs=1e-13)
 
 
+def test_susceptibilities_are_those_of_the_recursions():
+    """chi_parallel = dK'/dK, with d<f>/dK = <d^2 f>/2, and chi_perp, the factor of Theta: from the derived terms."""
+    moving = [term for term in rg.derive("K").terms if term.brackets]
+    own = [term for term in rg.derive("Theta").terms if term.tensors]
+    assert [len(moving), len(own)] == [1, 1]
+    assert [(t.coefficient, dict(t.symbols)) for t in (*moving, *own)] == [(1, {"C_W": 1})] * 2
+    (square,), (slopes,) = moving[0].brackets, own[0].brackets
+    assert [value.tensor.name for value in own[0].tensors] == ["Theta"]
+    typed = {
+        "SQUARE": (square.orders, square.pending),
+        "CURVATURE": (square.orders, square.pending + 2),
+        "BEND": (square.orders, square.pending + 4),
+        "SLOPES": (slopes.orders, slopes.pending),
+    }
+    for name, bracket in typed.items():
+        assert getattr(half_stable, name) == (bracket,), name
+    assert tuple((typed[name],) for name in ("SQUARE", "CURVATURE", "SLOPES")) == kernel_table._BRACKETS
+    sigma, kernels = rg.activation("gelu"), np.array([0.3, 2.0])
+    values, _ = kernel_table.averages(sigma, kernels)
+    slope_values, _ = gaussian_moments(sigma, kernels[:, None, None], [(typed["SLOPES"],)])
+    powers = [((square.orders, 2 * n),) for n in range(5)]
+    halves = 0.5 ** np.arange(5)  # one for each derivative by K
+    derivatives = gaussian_moments(sigma, kernels[:, None, None], powers)[0] * halves
+    np.testing.assert_allclose(values.T, np.hstack([derivatives[:, :2], slope_values]), rtol=1e-12)
+    # what is halved is the derivative: a central difference is off by h^2/6 of the third one, and by errors over h
+    h = 1e-4
+    up, of_up = gaussian_moments(sigma, (kernels + h)[:, None, None], powers)
+    down, of_down = gaussian_moments(sigma, (kernels - h)[:, None, None], powers)
+    steps, errors = (up - down) * halves / (2 * h), (of_up + of_down) * halves / (2 * h)
+    for n in (0, 1):
+        allowed = 1.01 * h**2 / 6 * np.abs(derivatives[:, n + 3]) + errors[:, n]
+        assert np.all(np.abs(steps[:, n] - derivatives[:, n + 1]) <= allowed)
+
+
+def test_points_print_in_a_line():
+    found = rg.criticality("gelu")
+    for one in (found, found.point):
+        assert "gelu" in repr(one)
+        assert "\n" not in repr(one)
+        assert len(repr(one)) < 250
+
+
 @pytest.mark.parametrize("name", TAYLOR)
 def test_taylor_coefficients(name):
     """The table of a_1, a_2, b_1, p_perp; the point and the exponents that follow."""
@@ -93,7 +137,7 @@ def test_taylor_coefficients(name):
     assert squares == [0, 1, typed["a_1"], typed["a_2"]]
     assert slopes == [1, typed["b_1"]]
     found = rg.criticality(name)
-    assert found.point.symbols["C_W"] == typed["C_W"]
+    assert found.point.values["C_W"] == typed["C_W"]
     assert (found.p_0, found.p_perpendicular) == (1, typed["p_perpendicular"])
     assert found.p_parallel == 2
     assert amplitude(name) == -1 / typed["a_1"]
@@ -208,7 +252,7 @@ def test_own_formulas_and_expressions():
     z = sp.Symbol("z")
     for spec in ("erf(z) + z/10", sp.erf(z) + z / 10):
         bent = rg.criticality(spec)
-        assert sp.simplify(bent.point.symbols["C_W"] - 1 / slope**2) == 0
+        assert sp.simplify(bent.point.values["C_W"] - 1 / slope**2) == 0
         assert sp.simplify(amplitude(spec) + slope / third) == 0
 
 
@@ -227,6 +271,7 @@ def test_a_flatter_activation():
     assert vanishing_kernel(rg.activation(FLAT)).flatness[0] == 2
     assert found.p_0 == Fraction(1, 2)
     assert float(found.p_perpendicular) == 0.5
+    assert found.p_parallel == Fraction(3, 2)  # <d^2[ss]>/2 = 1 - 90 K^2
     assert float(amplitude(FLAT)) == pytest.approx(60**-0.5, rel=1e-14)
 
 
@@ -282,14 +327,14 @@ def test_a_line_beside_the_origin():
 
 def test_a_wrong_average_moves_the_point(monkeypatch):
     """Control: with <s's'> one part in 1e6 too large the susceptibilities found here are not one."""
-    real = points_module._by_digits
+    real = half_stable._by_digits
 
     def damaged(activation, near):
         C_b, C_W, K = real(activation, near)
         return C_b, C_W * (1 - sp.Float("1e-6", 25)), K
 
     points_module._search.cache_clear()
-    monkeypatch.setattr(points_module, "_by_digits", damaged)
+    monkeypatch.setattr(half_stable, "_by_digits", damaged)
     try:
         with pytest.raises(AssertionError):
             test_susceptibilities_are_one("swish")

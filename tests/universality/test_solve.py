@@ -25,6 +25,8 @@ def test_what_it_prints():
     assert str(solve("V", "linear", first_kernel=2)).startswith("V(l) = 8 (l - 1)   exact")
     line = str(solve("V", "gelu"))
     assert line.startswith("V(l) = C_W^2 (l - 1) (-<σσ>^2 + <σσσσ>)   exact, gelu at C_b = 0.1729223908,")
+    assert "K* = " in line
+    assert " K = " not in line
     assert r"\langle \sigma\sigma \rangle_K^{2}" in solve("V", "gelu").latex()
 
 
@@ -34,6 +36,12 @@ def test_numbers():
     assert isinstance(solution.at(4, k=2), float)
     np.testing.assert_array_equal(solution.at([1, 2, 4], k=2), [0, 20, 60])
     assert solution.free == ("k",)
+    assert solution.at(4, first_kernel=2) == 60
+    assert solution.check(5, first_kernel=2) == solution.check(5, k=2) != solution.check(5)
+    with pytest.raises(InputError, match="same"):
+        solution.at(4, k=2, first_kernel=2)
+    with pytest.raises(UnknownName):
+        solve("V", "gelu").at(4, first_kernel=2)
     assert solution.exact
     assert solve("Theta", "linear").at(3, k=1, lambda_b=0.5, lambda_W=0.7) == pytest.approx(3.6, rel=1e-15)
     assert solve("V", "linear", C_W="symbolic").at(3, k=1, C_W=2.0) == 64
@@ -179,6 +187,17 @@ def test_an_asymptotic_formula_follows_its_correction(name):
     remains = np.abs(np.subtract(check.difference, check.stated))
     assert np.all(remains < 0.02 * np.abs(check.stated))
     assert "correction" in str(check)
+
+
+def test_what_is_allowed_decides():
+    """Also where what remains changes its sign on the way: D of tanh does between layers 64 and 512."""
+    right = solve("D", "tanh")
+    check = right.check(512)
+    assert check.passed, str(check)
+    assert np.all(np.abs(np.subtract(check.difference, check.stated))[-2:] <= check.allowed[-2:])
+    off = replace(right, correction=right.correction * sp.Rational(9, 10)).check(512)  # a tenth of it, which stays
+    assert not off.passed
+    assert np.any(np.abs(np.subtract(off.difference, off.stated))[-2:] > off.allowed[-2:])
 
 
 def test_a_wrong_correction_fails():

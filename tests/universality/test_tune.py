@@ -1,12 +1,16 @@
 """``tune``: a network at its critical point."""
 
+import sys
+
 import numpy as np
 import pytest
 from sources.critical_points import CRITICAL
 
 import rgflow as rg
 from rgflow import MLP, InputError, NoCriticalPoint
+from rgflow.universality.points import points
 
+tune_module = sys.modules["rgflow.universality.tune"]  # its name in the package is the function
 INPUTS = np.array([[1.0, 0.5, -0.3], [0.2, -1.0, 0.7]])
 
 
@@ -91,6 +95,19 @@ def test_hostile_inputs_where_they_are_not_needed(name):
     """An array that does not fit the network is a mistake also where the numbers are not used."""
     with pytest.raises(InputError):
         rg.tune(before(name), np.ones(7))
+
+
+def test_wrong_points_are_noticed(monkeypatch):
+    """Control: C_b = 0, C_W = 4 are critical for GELU too, at K* = 0; and a first layer that is not brought to K*."""
+    real, right = tune_module.recommended, rg.tune
+    monkeypatch.setattr(tune_module, "recommended", lambda sigma: points(sigma)[-1])
+    with pytest.raises(AssertionError):
+        test_every_layer_is_critical("gelu")
+    monkeypatch.setattr(tune_module, "recommended", real)
+    test_inputs_start_at_the_fixed_point("gelu")
+    monkeypatch.setattr(rg, "tune", lambda net, inputs=None: right(net))
+    with pytest.raises(AssertionError):
+        test_inputs_start_at_the_fixed_point("gelu")
 
 
 def test_no_point_no_tuning():

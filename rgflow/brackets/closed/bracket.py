@@ -10,10 +10,12 @@ import sympy as sp
 
 from rgflow.activations import Activation
 from rgflow.brackets.closed.atoms import NoRule
+from rgflow.brackets.closed.covariances import Kernel, Single
 from rgflow.brackets.closed.distributions import distribution
 from rgflow.brackets.closed.form import as_expression
-from rgflow.brackets.closed.many import Kernel, joint_average
-from rgflow.brackets.closed.one import Single, average
+from rgflow.brackets.closed.many import joint_average
+from rgflow.brackets.closed.one import average
+from rgflow.brackets.closed.symbols import K, entry
 from rgflow.checks import whole
 from rgflow.errors import InputError, NoClosedForm
 
@@ -113,7 +115,6 @@ def name_of(parts: Sequence[Part]) -> str:
 
 @lru_cache(maxsize=4096)
 def _one(activation: Activation, orders: tuple[int, ...], pending: int) -> Any:
-    K = sp.Symbol("K", positive=True)
     return _reasoned(
         activation,
         ((orders, pending),),
@@ -128,8 +129,7 @@ def _many(activation: Activation, parts: tuple[Part, ...]) -> Any:
         if any(pending and not orders for orders, pending in parts):
             return sp.Integer(0)
         if len(live) == 1:
-            symbol = sp.Symbol(f"K{live[0] + 1}{live[0] + 1}", positive=True)
-            return _one(activation, *parts[live[0]]).subs(sp.Symbol("K", positive=True), symbol)
+            return _one(activation, *parts[live[0]]).subs(K, entry(live[0] + 1, live[0] + 1))
         functions = [distribution(activation, *part) for part in parts]
         return as_expression(joint_average(functions, Kernel(len(parts))))
 

@@ -12,9 +12,11 @@ from rgflow.activations import Activation
 from rgflow.activations import activation as activation_of
 from rgflow.algebra.layout import layout
 from rgflow.algebra.recursion import Recursion
+from rgflow.algebra.symbolic import bracket_node
 from rgflow.algebra.tensor import Tensor
 from rgflow.algebra.terms import Bracket, Term
 from rgflow.brackets.closed.bracket import Part, closed_bracket, closed_bracket_many
+from rgflow.brackets.closed.symbols import entry
 from rgflow.brackets.kinks import check_kinks
 from rgflow.errors import InputError
 
@@ -59,9 +61,7 @@ def closed_form(rec: Recursion, activation: Activation | str, kinks: str = "erro
     sigma = activation_of(activation)
     check_kinks([rec], sigma, kinks)
     if rec.samples == "one":
-        function = sp.Function("Bracket")
-        forms = {function(sp.Tuple(*b.orders), b.pending): closed_bracket(sigma, b.orders, b.pending)
-                 for b in rec.brackets}  # fmt: skip
+        forms = {bracket_node(b.orders, b.pending): closed_bracket(sigma, b.orders, b.pending) for b in rec.brackets}
         out = rec.to_sympy().xreplace(forms)
     else:
         out = sp.Add(*(_summed(term, sigma) for term in rec.terms))
@@ -111,13 +111,6 @@ def _bracket(bracket: Bracket, acting: tuple[int, ...], sigma: Activation) -> An
     parts: list[Part] = [
         (tuple(sorted(k for sample, k in bracket.factors if sample == a)), acting.count(a)) for a in samples
     ]
-    names = {
-        _entry(i + 1, j + 1): _entry(samples[i], samples[j])
-        for i in range(len(samples))
-        for j in range(i, len(samples))
-    }
+    named = list(enumerate(samples, 1))
+    names = {entry(i, j): entry(a, b) for i, a in named for j, b in named if i <= j}
     return closed_bracket_many(sigma, parts).xreplace(names) if parts else sp.Integer(1)
-
-
-def _entry(a: int, b: int) -> Any:
-    return sp.Symbol(f"K{a}{b}", **({"positive": True} if a == b else {"real": True}))

@@ -20,10 +20,10 @@ from rgflow.brackets.closed.atoms import (
     Numbers,
     derivative,
     product,
-    read,
     total,
     value,
 )
+from rgflow.brackets.closed.read import read
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _STEP = 0.1
 _CUT = 8.7  # exp(-8.7^2/2) < 1e-16
 
 
-class W(sp.Function):  # type: ignore[misc]
+class W(sp.Function):
     """W(2m, x) = E[erf(sqrt(x) g)^(2m)] as a SymPy function: it evaluates to any precision and differentiates.
 
     Parameters

@@ -24,7 +24,12 @@ def power(base: Any, halves: int) -> Powers:
 
 
 def join(*factors: Powers) -> Powers:
-    """The product of power products."""
+    """The product of power products.
+
+    >>> K = sp.Symbol("K", positive=True)
+    >>> join(power(K, 3), power(K, -1), power(1 + K, 0))
+    frozenset({(K, 2)})
+    """
     factors = tuple(factor for factor in factors if factor)
     if len(factors) < 2:
         return factors[0] if factors else NONE
@@ -36,7 +41,11 @@ def join(*factors: Powers) -> Powers:
 
 
 def single(powers: Powers, value: Constant) -> Form:
-    """One term: a power product times a constant."""
+    """One term: a power product times a constant.
+
+    >>> single(NONE, 3 * sp.sqrt(2) / 5)
+    {(frozenset(), sqrt(2)): Fraction(3, 5)}
+    """
     q, u = split(value)
     return {(powers, u): q}
 
@@ -70,6 +79,11 @@ def as_expression(form: Form, variable: Any = None) -> Any:
     form : Form
     variable : Symbol, optional
         With one variable, numerators are polynomials in it and common factors 1 + a K cancel.
+
+    >>> K, one = sp.Symbol("K", positive=True), sp.Integer(1)
+    >>> terms = {(power(K, 2), one): Fraction(1, 2), (power(K, 4), one): Fraction(1, 2)}
+    >>> as_expression(terms, K)
+    K*(K + 1)/2
     """
     form = _real(form)
     groups: dict[tuple[Powers, Constant], list[tuple[dict[Any, int], Fraction]]] = {}

@@ -1,22 +1,16 @@
-r"""Averages of atoms over one Gaussian variable.
+r"""Averages of distributions over one Gaussian variable: what lies between the kinks, beyond them, and on them.
 
-With :math:`\tilde K = K/(1+aK)` and J(m, a, b, S) the average of z^m e^{-az^2/2+bz} prod_S erf(c z), S a multiset,
+On a half line, with :math:`\tilde K = K/(1+aK)`, by parts as on the whole line but for the boundary term
 
-.. math:: J(m,a,b,S) = \tilde K\Big[(m-1) J(m{-}2,a,b,S) + b J(m{-}1,a,b,S)
-          + \sum_{c \in S} \tfrac{2c}{\sqrt\pi} J(m{-}1,a+2c^2,b,S{-}c)\Big]
-
-by parts, down to m = 0: a Gaussian integral, an arcsine for two error functions, W_{2m} for 2m equal ones. On a half
-line the same with the boundary term. sign(z) is erf(cz) at c = oo, its derivative 2 delta(z).
+.. math:: H(m) = \tilde K\Big[(m-1) H(m{-}2) + b H(m{-}1) + c^{m-1} e^{-ac^2/2+bc}\, p_K(c)\Big], \qquad
+          H(m) = \langle z^m e^{-az^2/2+bz}\, \theta(z-c) \rangle_K
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import factorial
-from typing import Any
 
 import sympy as sp
 
@@ -27,143 +21,16 @@ from rgflow.brackets.closed.atoms import (
     Atom,
     Atoms,
     Constant,
-    Erfs,
     NoRule,
-    count,
     numbers,
-    plus,
     product,
     reflected,
-    slope,
     total,
-    twice_square,
-    without,
 )
+from rgflow.brackets.closed.covariances import Variance
 from rgflow.brackets.closed.distributions import Distribution
-from rgflow.brackets.closed.erf_moments import W
 from rgflow.brackets.closed.form import NONE, Form, Powers, accumulate, as_product, join, power, single
-
-
-class Variance(ABC):
-    """A variance K, hashable: how powers of K and of 1 + aK are written."""
-
-    @abstractmethod
-    def own(self, halves: int) -> Powers:
-        """K^(halves/2)."""
-
-    @abstractmethod
-    def plus(self, a: Constant, halves: int) -> Powers:
-        """(1 + aK)^(halves/2)."""
-
-
-class Single(Variance):
-    """The variance that is one symbol.
-
-    >>> K = Single(sp.Symbol("K", positive=True))
-    >>> sorted(K.plus(ONE, -1))
-    [(K + 1, -1)]
-    """
-
-    def __init__(self, symbol: Any):
-        self.symbol = symbol
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Single) and other.symbol == self.symbol
-
-    def __hash__(self) -> int:
-        return hash(self.symbol)
-
-    def own(self, halves: int) -> Powers:
-        """K^(halves/2)."""
-        return power(self.symbol, halves)
-
-    def plus(self, a: Constant, halves: int) -> Powers:
-        """(1 + aK)^(halves/2)."""
-        return power(1 + a * self.symbol, halves)
-
-
-# The whole line -------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16384)
-def line(K: Variance, m: int, a: Constant, b: Constant, erfs: Erfs) -> Form:
-    """< z^m e^{-az^2/2+bz} prod erf(cz) >_K."""
-    if b == 0 and (m + count(erfs)) % 2:
-        return {}
-    if m == 0:
-        return _bottom(K, a, b, erfs)
-    out: Form = {}
-    tilted = join(K.own(2), K.plus(a, -2))
-    if m > 1:
-        accumulate(out, line(K, m - 2, a, b, erfs), {ONE: Fraction(m - 1)}, tilted)
-    if b != 0:
-        accumulate(out, line(K, m - 1, a, b, erfs), numbers(b), tilted)
-    for c, n in erfs:
-        rest = without(erfs, c)
-        if c == sp.oo:
-            if m == 1 and not rest:
-                accumulate(out, single(K.own(-1), sp.sqrt(2 / sp.pi)), {ONE: Fraction(1)}, tilted)
-            continue
-        q, u = slope(c)
-        accumulate(out, line(K, m - 1, plus(a, twice_square(c)), b, rest), {u: q * n}, tilted)
-    return out
-
-
-def _bottom(K: Variance, a: Constant, b: Constant, erfs: Erfs) -> Form:
-    front = K.plus(a, -1)
-    half = as_product(join(K.own(2), K.plus(a, -2))) / 2
-    tilt = wave(front, [(b**2, half)] if b != 0 else [])
-    rates = [c for c, n in erfs for _ in range(n)]
-    # sign(z) is c = oo: 2c K/(1 + 2c^2 K)^(1/2) is (2K)^(1/2)
-    parts = [K.own(-1) if c == sp.oo else K.plus(plus(a, twice_square(c)), -1) for c in rates]
-    sizes = [1 / sp.sqrt(2) if c == sp.oo else c for c in rates]
-    if not rates:
-        return tilt
-    if b != 0:
-        if len(rates) > 1:
-            raise NoRule(f"{shown(erfs)} meets an exponential, sine or cosine")
-        return shifted(tilt, [(b, sizes[0] * as_product(join(K.own(2), K.plus(a, -1), *parts)))])
-    if len(rates) == 2:
-        angle = sp.asin(sp.Mul(2, *sizes) * as_product(join(K.own(2), *parts)))
-        return single(join(front, power(angle, 2)), 2 / sp.pi)
-    if len(erfs) == 1:
-        c, n = erfs[0]
-        node = W(n, c**2 * 2 * half)
-        return single(join(front, power(node, 2)), ONE)
-    raise NoRule(f"the average of {shown(erfs)} is no arcsine and no W_2m")
-
-
-def wave(front: Powers, exponent: Sequence[tuple[Constant, Any]]) -> Form:
-    """front * exp(sum of constant * expression), a complex exponent as cosine and sine."""
-    parts = [(sp.expand(square).as_real_imag(), half) for square, half in exponent]
-    size = join(front, power(sp.exp(sp.Add(*(real * half for (real, _), half in parts))), 2))
-    angle = sp.Add(*(imaginary * half for (_, imaginary), half in parts))
-    if angle == 0:
-        return {(size, ONE): Fraction(1)}
-    sign = -1 if angle.could_extract_minus_sign() else 1
-    cosine, sine = (join(size, power(function(sign * angle), 2)) for function in (sp.cos, sp.sin))
-    return {(cosine, ONE): Fraction(1), (sine, sp.I): Fraction(sign)}
-
-
-def shifted(tilt: Form, shift: Sequence[tuple[Constant, Any]]) -> Form:
-    """tilt * erf(sum of constant * expression), the constants all real or all imaginary."""
-    parts = [(constant.as_real_imag(), factor) for constant, factor in shift]
-    real, imaginary = (sp.Add(*(pair[i] * factor for pair, factor in parts)) for i in (0, 1))
-    if real != 0 and imaginary != 0:
-        raise NoRule("an error function (or a kink) meets a sine times an exponential")
-    argument = real if imaginary == 0 else imaginary
-    sign = -1 if argument.could_extract_minus_sign() else 1
-    node = (sp.erf if imaginary == 0 else sp.erfi)(sign * argument)
-    out: Form = {}
-    accumulate(out, tilt, {ONE if imaginary == 0 else sp.I: Fraction(sign)}, power(node, 2) if argument != 0 else NONE)
-    return out if argument != 0 else {}
-
-
-def shown(erfs: Erfs) -> str:
-    """A product of error functions in plain text."""
-    names = [("sign(z)" if c == sp.oo else f"erf({c * sp.Symbol('z')})", n) for c, n in erfs]
-    return " ".join(name + (f"^{n}" if n > 1 else "") for name, n in names)
-
+from rgflow.brackets.closed.integrals import integral, shown, wave
 
 # The half line --------------------------------------------------------------------------------------------------------
 
@@ -220,7 +87,7 @@ def average(f: Distribution, K: Variance) -> Form:
     whole = signed(Distribution((NIL,) * centre, (left, right)[: 1 + centre], ((),) * centre))
     for (m, a, b, erfs, u), q in whole.items():
         _refuse_growth(a)
-        accumulate(out, line(K, m, a, b, erfs), {u: q})
+        accumulate(out, integral(K, (m,), (a,), (b,), (erfs,)), {u: q})
     for place, kink in enumerate(f.kinks):
         if kink > 0:
             _add_half(out, total(f.pieces[place + 1], f.pieces[place], weights=(1, -1)), K, kink)
@@ -246,7 +113,7 @@ def _add_half(out: Form, atoms: Atoms, K: Variance, edge: Constant) -> None:
             continue
         _refuse_growth(a)
         if erfs or not b.is_real:
-            raise NoRule(f"on one side of a kink stands {shown(erfs) if erfs else 'a sine or cosine'}")
+            raise NoRule(f"on one side of a kink stands {shown((erfs,)) if erfs else 'a sine or cosine'}")
         accumulate(out, half_line(K, m, a, b, edge), {u: q})
 
 

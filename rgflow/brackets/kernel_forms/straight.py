@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rgflow.brackets.terms import (
+from rgflow.brackets.kernel_forms.summands import (
     UNIT,
     VARIABLE,
     Angle,
     Closed,
-    Exponentials,
+    ExponentialSum,
+    HalfPowers,
     Polynomial,
-    Powers,
-    Term,
+    Summand,
 )
 
 INDENT = "    "
@@ -21,7 +21,7 @@ class Straight:
     """Lines of one function of K, with the names of what it has formed.
 
     >>> code = Straight()
-    >>> code.bracket(0, Closed("K/2", (Term(0.5, powers=((VARIABLE, 2),)),)), "<s s>")
+    >>> code.bracket(0, Closed("K/2", (Summand(0.5, powers=((VARIABLE, 2),)),)), "<s s>")
     >>> print("\\n".join(code.lines))
         # <s s>, closed form: K/2
         v = 0.5 * K
@@ -44,13 +44,13 @@ class Straight:
         guard = " if K > 0.0 else math.nan" if kink_at_zero else ""
         if not parts:
             value, size = f"0.0{guard}", "0.0"
-        elif len(parts) == 1 and isinstance(parts[0], Term) and _plain(parts[0]):
+        elif len(parts) == 1 and isinstance(parts[0], Summand) and _plain(parts[0]):
             self._add(f"v = {self._product(parts[0], parts[0].numerator)}{guard}")
             size = "abs(v)"
         else:
             for number, part in enumerate(parts):
                 count = len(parts)
-                lines = self._term(part, count) if isinstance(part, Term) else self._exponentials(part, count)
+                lines = self._term(part, count) if isinstance(part, Summand) else self._exponentials(part, count)
                 for line in lines:
                     started = line if number else line.replace("v +=", "v =").replace("m +=", "m =")
                     self._add(started + guard if line.startswith("x =") else started)
@@ -68,7 +68,7 @@ class Straight:
             self._add(f"{self.names[expression]} = {expression}")
         return self.names[expression]
 
-    def _term(self, term: Term, parts: int) -> list[str]:
+    def _term(self, term: Summand, parts: int) -> list[str]:
         """Lines that add a term to v and its size to m."""
         weight = term.weight(parts)
         shown = "" if weight == 1 else f"{weight!r} * "
@@ -82,7 +82,7 @@ class Straight:
             f"m += {shown}abs(x) * ({_horner(tuple(map(abs, term.numerator)))})",
         ]
 
-    def _product(self, term: Term, numerator: Polynomial) -> str:
+    def _product(self, term: Summand, numerator: Polynomial) -> str:
         above, below = self._powers(term.powers)
         if numerator != UNIT:
             above.append(f"({_horner(numerator)})")
@@ -97,7 +97,7 @@ class Straight:
             text += " / " + (below[0] if len(below) == 1 else f"({' * '.join(below)})")
         return text
 
-    def _powers(self, powers: Powers) -> tuple[list[str], list[str]]:
+    def _powers(self, powers: HalfPowers) -> tuple[list[str], list[str]]:
         above: list[str] = []
         below: list[str] = []
         for base, halves in powers:
@@ -114,7 +114,7 @@ class Straight:
         front = front if angle.scale == 1 else f"{angle.scale!r} * {front}"
         return self._name("arc", f"math.atan({front} / {' / '.join([*above, *below])})")
 
-    def _exponentials(self, part: Exponentials, parts: int) -> list[str]:
+    def _exponentials(self, part: ExponentialSum, parts: int) -> list[str]:
         """By powers of expm1 or of exp, whichever cancels less."""
         y = self._name("expm", f"math.expm1({part.rate!r} * K)")
         e = self._name("exp", f"math.exp({part.rate!r} * K)")
@@ -139,7 +139,7 @@ class Straight:
         ]
 
 
-def _plain(term: Term) -> bool:
+def _plain(term: Summand) -> bool:
     return not term.mixed and not term.rate and term.weight(1) == 1
 
 

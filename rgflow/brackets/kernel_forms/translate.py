@@ -7,7 +7,16 @@ from functools import lru_cache
 from math import comb, gcd, lcm, pi, sqrt
 from typing import Any
 
-from rgflow.brackets.terms import UNIT, VARIABLE, Angle, Closed, Exponentials, Part, Polynomial, Term
+from rgflow.brackets.kernel_forms.summands import (
+    UNIT,
+    VARIABLE,
+    Angle,
+    Closed,
+    ExponentialSum,
+    Part,
+    Polynomial,
+    Summand,
+)
 
 HIGHEST = 40  # power of expm1
 
@@ -30,7 +39,7 @@ def from_laurent(plain: dict[int, Fraction], rooted: dict[int, Fraction]) -> Clo
             numerator = [float(mine.get(h, 0)) for h in range(least, max(mine) + 1, 2)]
             scale = numerator[0] if len(numerator) == 1 else 1.0
             powers = ((VARIABLE, least),) if least else ()
-            terms.append(Term(scale * root, tuple(c / scale for c in numerator), powers))
+            terms.append(Summand(scale * root, tuple(c / scale for c in numerator), powers))
             texts += [_written(c, h, mark) for h, c in sorted(mine.items(), reverse=True)]
     text = " + ".join(texts).replace("+ -", "- ") or "0"
     return Closed(text, tuple(terms))
@@ -68,7 +77,7 @@ def from_expression(expression: Any) -> Closed:
 
     if expression == 0:
         return Closed("0", ())
-    terms: list[Term] = []
+    terms: list[Summand] = []
     waves: dict[Any, Any] = {}
     for part in sorted(sp.Add.make_args(expression), key=sp.default_sort_key):
         rate = _pure_exponential(part)
@@ -83,11 +92,13 @@ def _pure_exponential(part: Any) -> tuple[Any, Any] | None:
     """(rate, coefficient) of c exp(rate K), c a number; None for anything else."""
     import sympy as sp
 
-    coefficient, rest = part.as_independent(sp.Symbol("K", positive=True), as_Add=False)
+    from rgflow.brackets.closed.symbols import K
+
+    coefficient, rest = part.as_independent(K, as_Add=False)
     if rest == 1:
         return sp.Integer(0), coefficient
     if isinstance(rest, sp.exp):
-        rate = rest.args[0] / sp.Symbol("K", positive=True)
+        rate = rest.args[0] / K
         return (rate, coefficient) if rate.is_number else None
     return None
 
@@ -96,7 +107,9 @@ def _exponentials(waves: dict[Any, Any]) -> list[Part]:
     rates = sorted((rate for rate in waves if rate != 0), key=float)
     same_sign = all(float(r) > 0 for r in rates) or all(float(r) < 0 for r in rates)
     rational = all(r.is_Rational for r in rates) and all(c.is_Rational for c in waves.values())
-    single = [Term(_float(c), rate=_float(rate)) for rate, c in sorted(waves.items(), key=lambda item: float(item[0]))]
+    single = [
+        Summand(_float(c), rate=_float(rate)) for rate, c in sorted(waves.items(), key=lambda item: float(item[0]))
+    ]
     if len(waves) < 2 or len({term.constant > 0 for term in single}) < 2 or not rational or not same_sign:
         return list(single)
     exact = {_fraction(rate): _fraction(c) for rate, c in waves.items()}
@@ -107,13 +120,14 @@ def _exponentials(waves: dict[Any, Any]) -> list[Part]:
     if top > HIGHEST:
         return list(single)
     shifted = tuple(float(sum(c * comb(int(n), k) for n, c in exact.items())) for k in range(top + 1))
-    return [Exponentials(float(g), tuple((int(n), float(c)) for n, c in sorted(exact.items())), shifted)]
+    return [ExponentialSum(float(g), tuple((int(n), float(c)) for n, c in sorted(exact.items())), shifted)]
 
 
-def _term(part: Any) -> Term:
+def _term(part: Any) -> Summand:
     import sympy as sp
 
-    K = sp.Symbol("K", positive=True)
+    from rgflow.brackets.closed.symbols import K
+
     constant: Any = sp.Integer(1)
     powers: dict[Polynomial, int] = {}
     numerator, angle, rate = UNIT, None, 0.0
@@ -140,7 +154,7 @@ def _term(part: Any) -> Term:
         if numerator == UNIT and whole:
             numerator = whole[0]
             del powers[numerator]
-    return Term(_float(constant), numerator, tuple(sorted(powers.items())), angle, rate)
+    return Summand(_float(constant), numerator, tuple(sorted(powers.items())), angle, rate)
 
 
 def _factors(part: Any) -> list[Any]:
@@ -155,7 +169,9 @@ def _factors(part: Any) -> list[Any]:
 def _coefficients(polynomial: Any) -> Polynomial:
     import sympy as sp
 
-    found = sp.Poly(polynomial, sp.Symbol("K", positive=True)).all_coeffs()[::-1]
+    from rgflow.brackets.closed.symbols import K
+
+    found = sp.Poly(polynomial, K).all_coeffs()[::-1]
     return tuple(_float(c) for c in found)
 
 
@@ -164,7 +180,8 @@ def _angle(argument: Any) -> Angle:
     """arcsin x = arctan(x / sqrt(1 - x^2)), which keeps its digits also where x is nearly 1."""
     import sympy as sp
 
-    K = sp.Symbol("K", positive=True)
+    from rgflow.brackets.closed.symbols import K
+
     above, below = sp.fraction(sp.together(argument**2))
     power = int(sp.degree(above, K)) if above.has(K) else 0
     square = sp.expand(above / K**power)

@@ -10,6 +10,7 @@ measure g, also where they cancel at small K.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 Polynomial: TypeAlias = tuple[float, ...]
 """Coefficients in K, low to high."""
-Powers: TypeAlias = tuple[tuple[Polynomial, int], ...]
+HalfPowers: TypeAlias = tuple[tuple[Polynomial, int], ...]
 """Polynomials without negative coefficients, each with twice its exponent."""
 
 UNIT: Polynomial = (1.0,)
@@ -34,16 +35,34 @@ class Angle:
 
     scale: float
     power: int
-    below: Powers
+    below: HalfPowers
+
+
+class Rounded(ABC):
+    """What is added up, with a bound on its rounding."""
+
+    @property
+    @abstractmethod
+    def operations(self) -> int:
+        """How many roundings may add up, each of half an epsilon."""
+
+    def weight(self, parts: int) -> float:
+        """Its rounding, that of the sum of so many parts included, in units of the 8 epsilon that a flow allows."""
+        return max(1.0, (self.operations + parts) / PER_WEIGHT)
 
 
 @dataclass(frozen=True)
-class Term:
-    """constant * numerator * prod base^(halves/2) * angle * exp(rate K)."""
+class Summand(Rounded):
+    """constant * numerator * prod base^(halves/2) * angle * exp(rate K).
+
+    >>> half = Summand(0.5, powers=((VARIABLE, 2),))  # K/2
+    >>> half.values(np.array([3.0]))[0].tolist(), half.operations, half.weight(1)
+    ([1.5], 9, 1.0)
+    """
 
     constant: float
     numerator: Polynomial = UNIT
-    powers: Powers = ()
+    powers: HalfPowers = ()
     angle: Angle | None = None
     rate: float = 0.0
 
@@ -59,10 +78,6 @@ class Term:
         if self.angle is not None:
             count += 6 + self.angle.power + _roundings(self.angle.below)
         return count + (4 if self.rate else 0)
-
-    def weight(self, parts: int) -> float:
-        """Its rounding, that of the sum of so many parts included, in units of the 8 epsilon that a flow allows."""
-        return max(1.0, (self.operations + parts) / PER_WEIGHT)
 
     @property
     def signs(self) -> set[bool]:
@@ -81,7 +96,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Exponentials:
+class ExponentialSum(Rounded):
     """sum_j c_j exp(n_j g K): as it stands, or by powers of expm1(g K), whichever cancels less.
 
     Attributes
@@ -91,6 +106,10 @@ class Exponentials:
     plain : tuple of (n_j >= 0, c_j)
     shifted : Polynomial
         d_k.
+
+    >>> twice_the_sine_squared = ExponentialSum(-2.0, ((0, 1.0), (1, -1.0)), (0.0, -1.0))  # 1 - exp(-2K)
+    >>> twice_the_sine_squared.values(np.array([1e-20]))[0].tolist()
+    [2e-20]
     """
 
     rate: float
@@ -101,10 +120,6 @@ class Exponentials:
     def operations(self) -> int:
         """How many roundings may add up, each of half an epsilon; those of the exponents come on top."""
         return 4 + 4 * len(self.shifted)
-
-    def weight(self, parts: int) -> float:
-        """As for a term."""
-        return max(1.0, (self.operations + parts) / PER_WEIGHT)
 
     @property
     def signs(self) -> set[bool]:
@@ -123,7 +138,7 @@ class Exponentials:
         return np.where(better, plain, shifted), self.weight(parts) * np.where(better, plain_size, size)
 
 
-Part: TypeAlias = Term | Exponentials
+Part: TypeAlias = Summand | ExponentialSum
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ class Closed:
     @property
     def diverges(self) -> bool:
         """Whether a part divides by a power of K."""
-        terms = [part for part in self.parts if isinstance(part, Term)]
+        terms = [part for part in self.parts if isinstance(part, Summand)]
         return any(base[0] == 0 and halves < 0 for term in terms for base, halves in term.powers)
 
     def values(self, K: Array) -> tuple[Array, Array]:
@@ -151,11 +166,11 @@ class Closed:
         return sum((value for value, _ in found), zero), sum((size for _, size in found), zero)
 
 
-def _roundings(powers: Powers) -> int:
+def _roundings(powers: HalfPowers) -> int:
     return sum(2 * (len(base) - 1) * (abs(h) + 1) // 2 + (abs(h) + 1) // 2 + 1 + h % 2 for base, h in powers)
 
 
-def _product(powers: Powers, K: Array) -> Array:
+def _product(powers: HalfPowers, K: Array) -> Array:
     out = np.ones_like(K)
     for base, halves in powers:
         out = out * np.polyval(base[::-1], K) ** (halves / 2)

@@ -10,11 +10,11 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.activations.formula import Add, Call, Mul, Node, Pow, has_z
 from rgflow.brackets.emit_quadrature import breaks_at_zero
+from rgflow.brackets.kernel_forms.piecewise import is_piecewise_polynomial, piecewise_average
+from rgflow.brackets.kernel_forms.summands import Closed, total_operations
+from rgflow.brackets.kernel_forms.translate import Unwritable, from_expression, from_laurent
 from rgflow.brackets.kinked import kinked_averages
-from rgflow.brackets.piecewise import is_piecewise_polynomial, piecewise_average
 from rgflow.brackets.smooth import Entry, is_odd, smooth_averages
-from rgflow.brackets.terms import Closed, total_operations
-from rgflow.brackets.translate import Unwritable, from_expression, from_laurent
 from rgflow.errors import NoClosedForm
 
 # Closed forms are sums of these; SymPy is not loaded to find out that there is none for tanh.
