@@ -175,7 +175,9 @@ def _kinked_head(placed: Placed, activation: Activation) -> list[str]:
     big, small = GAUSS_NODES
     # sigma varies on the scale 1 unless its pieces are polynomials, which know no scale
     scale_free = all(piece is not None for piece in activation.piece_polynomials)
-    reach = f"    cut = max(cut, min({farthest!r} / s + 9.0, 38.0))  # what lies beyond a kink may be all"
+    reach = (
+        f"    cut = max(cut, min({farthest!r} / s + min(9.0, 40.0 * s / {farthest!r}), 38.0))  # see beyond the kinks"
+    )
     return [
         f"    # Gauss-Legendre with {big} and {small} nodes on n panels between kinks, z = sqrt(K) c sinh t",
         "    # then the jumps",

@@ -24,7 +24,7 @@ _PANELS = (1.0, 6.0, 36.0, 216.0)
 _WIDE = 2.0
 _CELL = 0.25
 _LOOKUP = 8
-_TAIL, _FAR = 9.0, 38.0  # deviations after which a density has fallen to nothing against where it began, and to zero
+_TAIL, _FALL, _FAR = 9.0, 40.0, 38.0  # deviations of the bell; e^-40 is nothing; beyond 38 a density is zero
 
 
 def split_averages(
@@ -80,8 +80,7 @@ def _refined(
     L, loss = square_root(covariance)
     trait = traits(activation)
     cut = math.sqrt(69 + 4 * trait.power * factors) + trait.growth * factors * np.abs(L).sum(axis=1)
-    if size == 1:
-        cut = np.maximum(cut, _beyond_kinks(activation, L[:, 0], mean))
+    bell, cut = cut, np.maximum(cut, _beyond_kinks(activation, L[:, 0], mean)) if size == 1 else cut
     value, error, absolute = (np.zeros((count, len(products))) for _ in range(3))
     left = np.arange(count)
     for attempt, n in enumerate(_NODES):
@@ -102,17 +101,22 @@ def _refined(
         left = left[(error[left] > tolerance * absolute[left]).any(axis=1)]
         if not left.size:
             break
-    error += EPSILON * _conditioning(activation, mean, covariance, loss.max(axis=1), cut, products, absolute)
+    error += EPSILON * _conditioning(activation, mean, covariance, loss.max(axis=1), bell, products, absolute)
     return value, error, absolute
 
 
 def _beyond_kinks(activation: Activation, deviation: Array, mean: Array) -> Array:
-    """How far the axis must reach to see what lies beyond each kink, which may be all there is to see."""
+    """How far the axis must reach to see what lies beyond each kink, which may be all there is to see.
+
+    For a mean of zero: after conditioning, what lies that far is nothing beside the other terms.
+    """
     farthest = np.zeros_like(mean)
     for c in activation.kinks:
         away = np.abs(c - mean)
         farthest = np.maximum(farthest, np.divide(away, deviation, out=np.zeros_like(mean), where=deviation > 0))
-    return np.where(farthest > 0, np.minimum(farthest + _TAIL, _FAR), 0.0)
+    with np.errstate(divide="ignore"):
+        tail = np.minimum(_TAIL, _FALL / farthest)  # from u deviations on the density falls as exp(-u t)
+    return np.where((farthest > 0) & (mean == 0), np.minimum(farthest + tail, _FAR), 0.0)
 
 
 def _conditioning(
@@ -178,7 +182,9 @@ class _Breaks:
         # about a common centre all kinks at 0 fall on one point of the first axis
         self.merged = k == 0 and not mean.any() and self.kinks == (0.0,)
         per_later = 2 * len(self.grades) + (0 if self.merged else 1)
-        self.count = 1 + len(self.kinks) * (1 + 2 * len(self.panels) + len(self.later) * per_later)
+        # an axis that reaches for a distant kink is split where the bell ends, so that few nodes do not miss it
+        self.bell = (-_TAIL, _TAIL) if size == 1 and any(self.kinks) else ()
+        self.count = 1 + len(self.bell) + len(self.kinks) * (1 + 2 * len(self.panels) + len(self.later) * per_later)
 
     def __call__(self, offsets: list[Array]) -> Array:
         found: list[Array] = []
@@ -192,6 +198,7 @@ class _Breaks:
                 spread = np.where(np.isfinite(width), width, 0.0)[:, None]
                 for grade in self.grades:
                     found += [centre - grade * spread, centre + grade * spread]
+        found += [np.full(found[0].shape, place) for place in self.bell]
         return np.sort(np.stack(found, axis=-1), axis=-1)
 
 

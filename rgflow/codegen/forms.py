@@ -38,7 +38,7 @@ def closed_forms(activation: Activation, brackets: Sequence[Entry]) -> dict[Entr
     if content is not None:
         try:
             return _read(content)
-        except (_Unusable, ValueError, TypeError, KeyError, IndexError):
+        except (_Unusable, ValueError, TypeError, KeyError, IndexError, RecursionError):
             pass
     found = closed_choice(activation, brackets)
     store.remember(name, _written(found))

@@ -25,24 +25,30 @@ ATTEMPTS = (1, 2, 4)  # multiples of m + 2: powers of K kept until the leading t
 
 
 @lru_cache(maxsize=64)
-def depth_series(activation: Activation, names: tuple[str, ...], rates: str) -> DepthSeries:
-    """The series of the named tensors and all they depend on, far enough for their leading terms and corrections."""
+def depth_series(
+    activation: Activation, names: tuple[str, ...], rates: str, absent: frozenset[str] = frozenset()
+) -> DepthSeries:
+    """The series of the named tensors and all they depend on, far enough for their leading terms and corrections.
+
+    ``absent`` names the learning rates that are zero.
+    """
     flow = vanishing_kernel(activation)
     system = closure(names)
     least = flow.flatness[0] + 2
     for attempt in ATTEMPTS:
-        found = DepthSeries(flow, system, rates_of(flow, rates), attempt * least)
+        found = DepthSeries(flow, system, rates_of(flow, rates), attempt * least, absent)
         if all(_enough(found.found[Tensor.named(name)], flow) for name in names):
             return found
     raise NoClosedForm(
-        f"{', '.join(names)} of {activation.name}: terms cancel beyond relative order K^{ATTEMPTS[-1] * least}; "
-        "flow instead"
+        f"{', '.join(names)} of {activation.name}: no two powers of the depth are found up to relative order "
+        f"K^{ATTEMPTS[-1] * least}, the tensor vanishes or its terms cancel; flow instead"
     )
 
 
 def _enough(series: LogSeries, flow: VanishingKernel) -> bool:
-    """Whether the leading term and all of the next power of the depth are known."""
-    return series.leading is not None and series.leading[0] - series.cut > flow.p_0
+    """Whether the leading term and all of the next power of the depth that is present are known."""
+    lead = series.leading
+    return lead is not None and lead[0] - series.cut > flow.p_0 and any(e < lead[0] for e, _ in series.terms)
 
 
 class Expansion:
@@ -116,13 +122,15 @@ def _symbols(series: DepthSeries) -> Mapping[Any, Any]:
     }
 
 
-def expansions(activation: Activation, names: Sequence[str], rates: str = "equal") -> dict[str, Expansion]:
-    """The expansion of each named tensor; they share one calculation.
+def expansions(
+    activation: Activation, names: Sequence[str], rates: str = "equal", absent: frozenset[str] = frozenset()
+) -> dict[str, Expansion]:
+    """The expansion of each named tensor; they share one calculation. ``absent`` names rates that are zero.
 
     Raises NoClosedForm when a tensor has no power law: the class is another, or the layers near the input set its
     leading term.
     """
-    series = depth_series(activation, tuple(names), rates)
+    series = depth_series(activation, tuple(names), rates, absent)
     found = {name: Expansion(series, name) for name in names}
     for name, expansion in found.items():
         free = sorted(str(s) for s in expansion.leading.free_symbols if str(s).startswith("c_"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.checks import Kinks
-from rgflow.errors import AccuracyError
+from rgflow.errors import AccuracyError, InputError
 from rgflow.universality.constants import near_input
 from rgflow.universality.deep_flow import deep_flow
 
@@ -185,6 +185,8 @@ def check_asymptotic(
     constants = near_input(known, measured, depth, rates)
     values, error = flows[setting.tensor.name][layers - 1], errors[layers - 1]
     expected = leading(layers)
+    if not np.all(expected):
+        raise InputError(f"the leading term of {setting.tensor.name} vanishes at these rates; give them to solve")
     difference = values / expected - 1
     stated = correction(layers, constants)
     # its size at each layer, also where it crosses zero

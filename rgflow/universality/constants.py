@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rgflow.errors import AccuracyError
+from rgflow.errors import AccuracyError, NoClosedForm
 
 _DIGITS = 30
 _STEPS = 50
@@ -14,12 +14,12 @@ _STEPS = 50
 def near_input(
     known: Mapping[str, Any], measured: Mapping[str, float], layer: int, values: Mapping[str, Any]
 ) -> dict[str, float]:
-    """c_K and c_Theta from the values of K and Theta at one layer.
+    """c_K and c_Theta from the values of K and Theta at one layer, then the constant of another tensor from its own.
 
     Parameters
     ----------
-    known : mapping of "K", "Theta" to a SymPy expression in l
-        All terms that are known; K contains c_K, Theta c_K and c_Theta.
+    known : mapping of "K", "Theta", ... to a SymPy expression in l
+        All terms that are known; K contains c_K, Theta c_K and c_Theta, each one constant more than those before it.
     measured : the same names to numbers
     layer : int
         Where they were measured; the deeper, the better.
@@ -31,15 +31,16 @@ def near_input(
     import sympy as sp
 
     found: dict[str, float] = {}
-    for name in ("K", "Theta"):
-        if name not in known:
-            continue
+    for name in known:
         here = known[name].xreplace({s: sp.Integer(layer) for s in known[name].free_symbols if s.name == "l"})
         numbers = {**values, **found}
         put = here.xreplace({s: sp.Float(numbers[s.name], _DIGITS) for s in here.free_symbols if s.name in numbers})
         open_ones = put.free_symbols
         if not open_ones:
             continue
+        if len(open_ones) > 1:
+            unknown = ", ".join(sorted(s.name for s in open_ones))
+            raise NoClosedForm(f"{name} holds {unknown}, which K and Theta do not tell; flow instead of checking")
         (constant,) = open_ones
         found[constant.name] = _newton(put - sp.Float(measured[name], _DIGITS), constant, name, layer)
     return found

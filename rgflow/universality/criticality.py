@@ -27,7 +27,7 @@ from rgflow.universality.assumptions import (
     SAME_RATES,
 )
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
-from rgflow.universality.kernel_table import averages
+from rgflow.universality.kernel_table import at_zero, averages
 from rgflow.universality.laws import TABLE, PowerLaw, power_laws
 from rgflow.universality.numbers import simplest
 from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, points, recommended
@@ -83,8 +83,8 @@ class Criticality:
     def _chi(self) -> tuple[float, float]:
         """(chi_parallel, chi_perpendicular), evaluated at the fixed point from the averages there."""
         if self.K_star == 0:
-            slope = float(self.activation.derivatives(0.0, 1)[1])
-            return self.C_W * slope**2, self.C_W * slope**2
+            _, curvature_there, slopes_there, _ = at_zero(self.activation)
+            return self.C_W * curvature_there, self.C_W * slopes_there
         kernel = 1.0 if self.K_star is None else self.K_star
         (_, curvature, slopes), _ = averages(self.activation, np.array([kernel]))
         return self.C_W * float(curvature[0]), self.C_W * float(slopes[0])

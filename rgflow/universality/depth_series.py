@@ -26,15 +26,27 @@ class DepthSeries:
     flow : VanishingKernel
     system : System, of one input
     rates : (x_b - q, x_W - q) and q = the power of l that each learning rate brings, in the domain
+    relative : int
+        Powers of K that are kept beyond the first.
+    absent : names of learning rates that are zero
     """
 
-    def __init__(self, flow: VanishingKernel, system: System, rates: Rates, relative: int):
+    def __init__(
+        self,
+        flow: VanishingKernel,
+        system: System,
+        rates: Rates,
+        relative: int,
+        absent: frozenset[str] = frozenset(),
+    ):
         from sympy.polys.rings import ring
 
         self.flow, self.rates = flow, rates
         names = ["lambda_b", "lambda_W", *(f"c_{name}" for name in system.names)]
         self.ring, *generators = ring(names, flow.numbers.domain)
-        self.lambda_b, self.lambda_W = generators[:2]
+        self.lambda_b, self.lambda_W = (
+            self.ring.zero if name in absent else generators[i] for i, name in enumerate(names[:2])
+        )
         self.constants = dict(zip(system.names, generators[2:], strict=True))
         self.relative = relative
         self.found: dict[Tensor, LogSeries] = {}

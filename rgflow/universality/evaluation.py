@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def checked_values(
     for one, value in given.items():
         try:
             # a number stands for its exact binary value here, as it does in a flow
+            if isinstance(value, (str, bytes, bool)) or not (isinstance(value, sp.Expr) or math.isfinite(value)):
+                raise ValueError
             found[one] = sp.Rational(float(value)) if not isinstance(value, sp.Expr) else value
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{one} is {value!r}; it must be a finite number") from None

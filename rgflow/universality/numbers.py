@@ -13,6 +13,7 @@ from typing import Any
 
 DIGITS = 50
 BITS = 200
+SHOWN = 20  # digits of a real number that leaves the calculation
 LARGEST_DENOMINATOR, CLOSE = 10_000, 1e-25  # a real number this close to such a fraction is one
 
 
@@ -95,7 +96,8 @@ class Numbers:
 
         if self.domain.is_RealField:
             found = self.rational(element)
-            return self.domain.to_sympy(element) if found is None else Rational(found.numerator, found.denominator)
+            real = self.domain.to_sympy(element).n(SHOWN)
+            return real if found is None else Rational(found.numerator, found.denominator)
         value = self.domain.to_sympy(element)
         return value if self.root_pi is None else value.subs(self.root_pi, sqrt(pi))
 

@@ -22,7 +22,7 @@ from rgflow.activations import Activation
 from rgflow.brackets import gaussian_moments
 from rgflow.brackets.closed import closed_bracket
 from rgflow.brackets.series import derivatives_at_zero, kernel_series
-from rgflow.errors import AccuracyError, NoClosedForm, NoCriticalPoint
+from rgflow.errors import AccuracyError, NoCriticalPoint
 from rgflow.universality.half_stable import CERTAIN, SPARE_DIGITS, SQUARE, positive_kernels
 
 SCALE_INVARIANT, VANISHING, HALF_STABLE = "scale-invariant", "K*=0", "half-stable"
@@ -157,26 +157,41 @@ def _vanishing(activation: Activation, reasons: list[str]) -> list[CriticalPoint
 
     if not activation.continuous:
         return []  # the reason is given where K* > 0 is looked for
-    try:
-        value, slope = derivatives_at_zero(activation, 1)
-    except NoClosedForm:
-        reasons.append("sigma has a kink at 0")
-        return []
-    if value != 0 or slope == 0:
+    value, square = _at_zero(activation)
+    if value != 0 or square == 0:
         reasons.append("sigma(0) is not 0" if value != 0 else "sigma'(0) = 0")
         return []
-    values = (sympy.Integer(0), sympy.cancel(1 / slope**2), sympy.Integer(0))
-    bend = _bend(activation, slope)
+    values = (sympy.Integer(0), sympy.cancel(1 / square), sympy.Integer(0))
+    bend = _bend(activation, square)
     stable = bend < 0
     how = "stable: small kernels decay to 0" if stable else "unstable: small kernels grow"
     if not stable:
         reasons.append("K* = 0 is unstable")
-    return [_point(activation, VANISHING, values, stable, how, not slope.has(sympy.Float))]
+    return [_point(activation, VANISHING, values, stable, how, not square.has(sympy.Float))]
 
 
-def _bend(activation: Activation, slope: Any) -> float:
-    """The sign of <sigma sigma>/sigma'(0)^2 - K: of its first power of K; where none shows, of the average itself."""
-    for m in range(1, MOST_FLAT + 1):
+def _at_zero(activation: Activation) -> tuple[Any, Any]:
+    """sigma(0) and the limit of <sigma'sigma'> for K -> 0: sigma'(0)^2, at a kink the mean of both sides."""
+    import sympy
+
+    from rgflow.activations.convert import to_sympy
+
+    if 0.0 not in activation.kinks:
+        value, slope = derivatives_at_zero(activation, 1)
+        return value, slope**2
+    z = sympy.Symbol("z", real=True)
+    place = activation.kinks.index(0.0)
+    left, right = (to_sympy(activation.pieces[i]) for i in (place, place + 1))
+    slopes = [side.diff(z).subs(z, 0) for side in (left, right)]
+    return left.subs(z, 0), (slopes[0] ** 2 + slopes[1] ** 2) / 2
+
+
+def _bend(activation: Activation, square: Any) -> float:
+    """The sign of <sigma sigma>/<sigma'sigma'>_0 - K: of its first power of K; where none shows, of the average."""
+    import sympy
+
+    slope = sympy.sqrt(square)
+    for m in range(1, MOST_FLAT + 1) if 0.0 not in activation.kinks else ():
         digits = [(c / slope).evalf(2 * SPARE_DIGITS) for c in derivatives_at_zero(activation, 2 * m + 2)]
         a = kernel_series(digits, (0, 0), 0, m + 2)[m + 1]
         if abs(a) > 1e-20:

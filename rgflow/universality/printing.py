@@ -82,9 +82,10 @@ def size_of(correction: sympy.Expr) -> str:
     if correction == 0:
         return ""
     _, q, j = leading_part(correction)
-    above = {0: "1", 1: "ln(l)"}.get(j, f"ln(l)^{j}")
-    below = "l" if q == 1 else f"l^{q}" if q.is_Integer else f"l^({q})"
-    return f"O({above}/{below}) relative"
+    above = {0: "1", 1: "ln(l)"}.get(j, f"ln(l)^{j}") if j >= 0 else "1"
+    below = "" if q == 0 else "/l" if q == 1 else f"/l^{q}" if q.is_Integer else f"/l^({q})"
+    fewer = "" if j >= 0 else "/ln(l)" if j == -1 else f"/ln(l)^{-j}"
+    return f"O({above}{below}{fewer}) relative"
 
 
 def _read(node: Any) -> Term:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -146,10 +147,6 @@ def rate_exponents(point: CriticalPoint) -> tuple[Any, Any]:
 
 
 def _size(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}; it must be a number") from None
-    if not np.isfinite(number) or number < 0:
-        raise InputError(f"{name} is {value!r}; it must be finite and not negative")
-    return number
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
+        raise InputError(f"{name} is {value!r}; it must be a finite number that is not negative")
+    return float(value)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.algebra.tex import tensor_tex
 from rgflow.checks import Kinks, whole
+from rgflow.errors import InputError
 from rgflow.universality.check import Check, Setting, check_asymptotic, check_exact
 from rgflow.universality.evaluation import at_layers, by_name, checked_values, evaluate
 from rgflow.universality.printing import latex_of, leading_part, text_of
@@ -122,7 +125,10 @@ class Solution:
         UnknownName
             For a value of something that is not open.
         """
-        return at_layers(self.evaluated, l, self._values(values), name=self.name, first_layer=self.first_layer)
+        found = at_layers(self.evaluated, l, self._values(values), name=self.name, first_layer=self.first_layer)
+        if not self.exact and not np.all(found):
+            raise InputError(f"the leading term of {self.name} vanishes at {values}; give them to solve, for the next")
+        return found
 
     def _values(self, values: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> dict[str, sympy.Expr]:
         """Values checked: every open symbol has one, and nothing else is named."""

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     import sympy
 
 
+LARGEST = 10**100  # beyond, exact powers of a parameter take minutes
+RESERVED = {"l", "k", "K", "r", "C_b", "C_W", "lambda_b", "lambda_W", "c_K", "c_Theta"}
+"""Symbols that solutions use themselves."""
+
+
 def solve(
     name: str | Tensor,
     activation: Any,
@@ -110,8 +115,12 @@ def number(name: str, value: Any, symbol: str | None = None) -> sympy.Expr | Non
     if isinstance(value, str) and value == "symbolic":
         return sp.Symbol(name, nonnegative=True) if symbol is None else sp.Symbol(symbol, positive=True)
     if isinstance(value, sp.Expr):
-        found = value.xreplace({x: sp.Rational(str(x)) for x in value.atoms(sp.Float)})
-        valid = found.is_real is not False and found.is_finite is not False and found.is_negative is not True
+        valid = not value.has(sp.nan, sp.oo, sp.zoo)
+        found = value.xreplace({x: sp.Rational(str(x)) for x in value.atoms(sp.Float) if valid})
+        valid = valid and found.is_real is not False and found.is_negative is not True
+        taken = sorted(s.name for s in found.free_symbols if s.name in RESERVED - {name, symbol})
+        if taken:
+            raise InputError(f"{name} is {value!r}, in which {taken[0]} means something else; take another symbol")
     else:
         valid = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
         if valid:
@@ -121,9 +130,13 @@ def number(name: str, value: Any, symbol: str | None = None) -> sympy.Expr | Non
             except (ValueError, OverflowError):
                 valid = False
             else:
-                found, valid = sp.Rational(fraction.numerator, fraction.denominator), fraction >= 0
+                valid = fraction == 0 or 1 / LARGEST <= fraction <= LARGEST
+                found = sp.Rational(fraction.numerator, fraction.denominator)
     if not valid:
-        raise InputError(f"{name} is {value!r}; give a number that is not negative, a SymPy expression or 'symbolic'")
+        raise InputError(
+            f"{name} is {value!r}; give 0, a number from 1e-100 to 1e100, a SymPy expression without nan and infinity, "
+            "or 'symbolic'"
+        )
     return found
 
 
@@ -222,12 +235,16 @@ def far_from_the_input(
     from rgflow.universality.vanishing import rates_of, vanishing_kernel
 
     flow = vanishing_kernel(sigma)
-    known = expansions(sigma, list(dict.fromkeys(["K", "Theta", tensor.name])), rates)
+    absent = frozenset(name for name in ("lambda_b", "lambda_W") if given.get(name) == 0)
+    names = list(dict.fromkeys(["K", *(["Theta"] if len(absent) < 2 else []), tensor.name]))
+    known = expansions(sigma, names, rates, absent)
     found = known[tensor.name]
     x = rates_of(flow, rates)
     chosen = {name: given[name] for name in ("k", "lambda_b", "lambda_W") if given.get(name) is not None}
     put = {SYMBOLS[name]: value for name, value in chosen.items()}
     correction = found.correction.xreplace(put)
+    own = any(s.name == f"c_{tensor.name}" for s in correction.free_symbols)
+    told = {"K", "Theta", *([tensor.name] if own else [])}
     return Solution(
         name=tensor.name,
         activation=sigma,
@@ -235,7 +252,7 @@ def far_from_the_input(
         expression=_tidy(found.leading).xreplace(put),
         correction=correction,
         neglected=size_of(correction) or found.beyond,
-        expansions={name: known[name].known.xreplace(put) for name in ("K", "Theta")},
+        expansions={name: known[name].known.xreplace(put) for name in names if name in told},
         parameters={"C_b": C_b, "C_W": C_W, **chosen},
         rates=(flow.number(x.q) + x.bias, flow.number(x.q) + x.weight),
         assumptions=(EQUAL_WIDTHS, RATES_BY_LAYER, NEAR_THE_INPUT),

@@ -355,3 +355,33 @@ def test_a_wrong_sign_of_the_bend_is_noticed(monkeypatch):
                 check()
     finally:
         points_module._search.cache_clear()
+
+
+# A kink at zero -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "C_W", "amplitude"),
+    [
+        ("z/(1 + Abs(z))", 1.0, np.pi / 8),
+        ("Max(z, 0) + Min(exp(z) - 1, 0)", 1.0, 2 * np.pi),
+        ("Max(tanh(z), 0)", 2.0, None),
+    ],
+)
+def test_a_kink_at_zero_has_a_critical_point_without_power_laws(formula, C_W, amplitude):
+    """softsign, ELU: <ss>/A_2 = K - c K^(3/2) + ..., so that K = 4/(c l)^2; c by hand, of |z|^3 and of half a z^3."""
+    point = rg.criticality(formula).point
+    assert (point.C_b, point.C_W, point.K_star, point.stable) == (0.0, C_W, 0.0, True)
+    with pytest.raises(rg.NoClosedForm, match="kink at 0"):
+        rg.criticality(formula).laws  # noqa: B018
+    if amplitude is not None:
+        depth = 4000
+        net = rg.MLP.uniform(n_in=1, width=1, depth=depth, activation=formula, C_W=C_W)
+        kernel = float(rg.flow(net, first_kernel=1.0, tensors="K", order=0)["K"][-1])
+        assert kernel * depth**2 == pytest.approx(amplitude, rel=0.01)
+
+
+def test_the_kinked_fixed_point_at_zero_comes_before_the_half_stable_one():
+    found = rg.criticality("z - z*Abs(z)/10")
+    assert found.K_star == 0
+    assert [p.universality_class for p in found.points] == ["K*=0", "half-stable"]

@@ -223,3 +223,37 @@ def test_constants_that_nothing_explains_are_refused():
     c_K = sp.Symbol("c_K", real=True)
     with pytest.raises(AccuracyError, match="power law at layer 10"):
         near_input({"K": (c_K**2 + 1) / l}, {"K": -1.0}, 10, {})
+
+
+# Rates that vanish, symbols that mean something else -----------------------------------------------------------------
+
+
+def test_without_biases_the_next_term_leads():
+    """lambda_b = 0: Theta of tanh at constant lambda_W tends to lambda_W/2, which lambda_b l/2 hides otherwise."""
+    solution = solve("Theta", "tanh", lambda_b=0, rates="constant")
+    assert solution.expression == sp.Symbol("lambda_W", nonnegative=True) / 2
+    assert solution.check(2048).passed
+    with pytest.raises(InputError, match="leading term of A vanishes"):
+        solve("A", "tanh").check(64, lambda_b=0)
+    with pytest.raises(InputError, match="leading term of A vanishes"):
+        solve("A", "tanh").at(64, lambda_b=0)
+
+
+def test_a_flat_activation_is_not_called_exact():
+    """z - z^7/1000 has p_0 = 1/3, and its next term comes three powers later."""
+    law = rg.criticality("z - z^7/1000").laws["V"]
+    assert law.correction != 0
+    assert law.exponent == sp.Rational(1, 3)
+    assert solve("V", "z - z^7/1000").check(4096).passed
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), sp.nan, sp.oo, 1e-320, 1e300, -1.0, True, sp.Symbol("l")])
+def test_parameters_that_are_none(bad):
+    with pytest.raises(InputError):
+        solve("V", "relu", lambda_b=bad)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), sp.nan, sp.oo, -1.0, True, "1", sp.Symbol("l")])
+def test_values_that_are_none(bad):
+    with pytest.raises(InputError):
+        solve("V", "relu").at(3, k=bad)
