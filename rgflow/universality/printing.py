@@ -25,7 +25,7 @@ def text_of(expression: sympy.Expr) -> str:
     """
     from sympy.printing.str import StrPrinter
 
-    class Line(StrPrinter):  # type: ignore[misc]
+    class Line(StrPrinter):
         def _print_Function(self, node: Any) -> str:
             if node.func.__name__ != "Bracket":
                 return str(super()._print_Function(node))
@@ -40,7 +40,7 @@ def latex_of(expression: sympy.Expr) -> str:
     from sympy import Symbol
     from sympy.printing.latex import LatexPrinter
 
-    class Display(LatexPrinter):  # type: ignore[misc]
+    class Display(LatexPrinter):
         def _print_Function(self, node: Any, exp: str | None = None) -> str:
             if node.func.__name__ != "Bracket":
                 return str(super()._print_Function(node, exp))
