@@ -6,14 +6,26 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rgflow.activations import Activation
 from rgflow.algebra import Tensor
+from rgflow.errors import InputError
 from rgflow.flow import flow
 from rgflow.network import MLP
 
 if TYPE_CHECKING:
     import xarray
+
+
+MOST_LAYERS = 1_000_000  # beyond, descriptions layer by layer do not fit into memory
+
+
+def layers(depth: int) -> NDArray[np.float64]:
+    """1, 2, .., depth; InputError where that is more than a network can be described for."""
+    if depth > MOST_LAYERS:
+        raise InputError(f"depth is {depth}; networks of up to {MOST_LAYERS} layers are described layer by layer")
+    return np.arange(1.0, depth + 1)
 
 
 def deep_flow(
@@ -34,7 +46,7 @@ def deep_flow(
 
     Coefficients of equal widths do not depend on the width, which is therefore 1.
     """
-    l = np.arange(1.0, depth + 1)
+    l = layers(depth)
     net = MLP.uniform(
         n_in=1,
         width=1,

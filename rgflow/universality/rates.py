@@ -23,6 +23,7 @@ from rgflow.activations import activation as find_activation
 from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.network import MLP
+from rgflow.universality.deep_flow import layers
 from rgflow.universality.points import HALF_STABLE, SCALE_INVARIANT, CriticalPoint, recommended
 
 
@@ -109,7 +110,7 @@ def learning_rates(
     point = recommended(sigma)
     p_0, p_perpendicular = (float(p) for p in exponents(point))
     x_b, x_W = (float(x) for x in rate_exponents(point))
-    l = np.arange(1.0, depth + 1)
+    l = layers(depth)
     common = float(depth) ** (p_perpendicular - 1)
     columns = (sizes[0] * common * l**x_b, sizes[1] * common * l**x_W)
     return LearningRates(tuple(columns[0].tolist()), tuple(columns[1].tolist()), p_0, p_perpendicular)

@@ -246,3 +246,13 @@ def test_a_forgotten_depth_is_noticed(monkeypatch):
     monkeypatch.setattr(rg, "learning_rates", damaged)
     with pytest.raises(AssertionError):
         test_theta_stays_of_order_one("relu")
+
+
+@pytest.mark.parametrize("depth", [10**7, 10**12])
+def test_a_depth_beyond_memory_is_refused(depth):
+    with pytest.raises(rg.InputError, match="layer by layer"):
+        rg.learning_rates("tanh", depth)
+    with pytest.raises(rg.InputError, match="layer by layer"):
+        rg.solve("V", "relu").check(depth)
+    with pytest.raises(rg.InputError, match="layer by layer"):
+        rg.solve("V", "tanh").check(depth)
