@@ -29,21 +29,39 @@ from rgflow.errors import (
 )
 from rgflow.files import load, save
 from rgflow.flow import compiled, flow, total
-from rgflow.network import MLP, Dense
+from rgflow.network import MLP, Dense, Network
 from rgflow.sampling import sample
 from rgflow.version import __version__
 
 if TYPE_CHECKING:
     from rgflow.brackets.closed import closed_form
+    from rgflow.network.kinds.branch import Branch
+    from rgflow.network.kinds.linear import Linear
+    from rgflow.network.kinds.orthogonal import Orthogonal
+    from rgflow.network.kinds.projection import Projection
+    from rgflow.network.kinds.reduced import Reduced
+    from rgflow.network.kinds.residual import Residual
     from rgflow.universality import correlation_lengths, learning_rates, phase_diagram
     from rgflow.universality.criticality import criticality
     from rgflow.universality.solve import solve
     from rgflow.universality.tune import tune
 
-# What needs SymPy is loaded when it is first named.
-_LATER = {"closed_form": "rgflow.brackets.closed"} | dict.fromkeys(
-    ("correlation_lengths", "criticality", "learning_rates", "phase_diagram", "solve", "tune"), "rgflow.universality"
-)
+# Loaded when first named: what needs SymPy, and the kinds of layers.
+_LATER = {
+    "Branch": "rgflow.network.kinds.branch",
+    "Linear": "rgflow.network.kinds.linear",
+    "Orthogonal": "rgflow.network.kinds.orthogonal",
+    "Projection": "rgflow.network.kinds.projection",
+    "Reduced": "rgflow.network.kinds.reduced",
+    "Residual": "rgflow.network.kinds.residual",
+    "closed_form": "rgflow.brackets.closed",
+    "correlation_lengths": "rgflow.universality",
+    "criticality": "rgflow.universality",
+    "learning_rates": "rgflow.universality",
+    "phase_diagram": "rgflow.universality",
+    "solve": "rgflow.universality",
+    "tune": "rgflow.universality",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -57,15 +75,22 @@ __all__ = [
     "MLP",
     "AccuracyError",
     "Activation",
+    "Branch",
     "Dense",
     "FormulaError",
     "InputError",
     "KinkError",
+    "Linear",
+    "Network",
     "NoClosedForm",
     "NoCriticalPoint",
     "NotForest",
     "OrderError",
+    "Orthogonal",
+    "Projection",
     "Recursion",
+    "Reduced",
+    "Residual",
     "RgflowError",
     "StoreError",
     "System",

@@ -31,17 +31,19 @@ BELOW = {
     "flow": ("network", "derive", "codegen"),
     "universality": ("flow",),
     "sampling": ("network", "activations"),
+    "scaling": ("flow",),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "universality", "sampling", "files"),
+    "plots": ("components", "universality", "scaling", "sampling", "files"),
     "cli": ("plots",),
 }
-GROUND = {"errors", "version"}
+GROUND = {"errors", "version", "discovery"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
     "errors": set(),
     "version": set(),
+    "discovery": set(),
     "algebra": {"sympy"},
     "layers": set(),
     "derive": set(),

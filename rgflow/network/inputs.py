@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.network.mlp import MLP, Dense
+from rgflow.network.layer import Layer
+from rgflow.network.network import HYPERPARAMETERS, Network
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -60,7 +61,7 @@ class Given:
         return full
 
 
-def given(net: MLP, inputs: Any = None, first_kernel: Any = None) -> Given:
+def given(net: Network, inputs: Any = None, first_kernel: Any = None) -> Given:
     """Validate what the user gave: one of ``inputs`` (N, n_0) or (n_0,) and ``first_kernel``, a number or (N, N).
 
     Raises
@@ -76,7 +77,7 @@ def given(net: MLP, inputs: Any = None, first_kernel: Any = None) -> Given:
     return _from_kernel(net.layers[0], first_kernel)
 
 
-def _from_inputs(net: MLP, inputs: Any) -> Given:
+def _from_inputs(net: Network, inputs: Any) -> Given:
     x = _floats("inputs", inputs)
     n_0 = net.widths[0]
     x = x[None, :] if x.ndim == 1 else x
@@ -91,12 +92,12 @@ def _from_inputs(net: MLP, inputs: Any) -> Given:
     return Given(overlap / 2 + overlap.T / 2, place, len(x) == 1)
 
 
-def _from_kernel(dense: Dense, first_kernel: Any) -> Given:
+def _from_kernel(first: Layer, first_kernel: Any) -> Given:
     kernel = _floats("first_kernel", first_kernel, "fiu")
     kernel = kernel[None, None] if kernel.ndim == 0 else kernel
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError(f"first_kernel has shape {np.shape(first_kernel)}; give a number or an N x N matrix")
-    C_b, C_W = dense.C_b, dense.C_W
+    C_b, C_W = first.value("C_b"), first.value("C_W")
     if C_W == 0:
         raise InputError("first_kernel with C_W = 0 in the first layer: no input gives it; use inputs=, or C_W > 0")
     # A matrix whose entries are off by d has eigenvalues off by N d at most (Weyl).
@@ -107,7 +108,7 @@ def _from_kernel(dense: Dense, first_kernel: Any) -> Given:
         overlap = (kernel - C_b) / C_W
     if skew > slack:
         raise InputError(f"first_kernel is not symmetric (entries differ by {skew:.3g}); K_ab = K_ba")
-    _refuse_overflow("first_kernel", dense, overlap)
+    _refuse_overflow("first_kernel", first, overlap)
     _refuse_indefinite("first_kernel", kernel, slack)
     implied = f"(first_kernel - C_b)/C_W with C_b = {C_b!r}, C_W = {C_W!r}, which is x.x'/n_0 of the inputs,"
     _refuse_indefinite(implied, overlap, slack / C_W)
@@ -150,11 +151,12 @@ def _same_inputs(x: Floats, overlap: Floats, a: int, others: Places) -> NDArray[
     return found
 
 
-def _refuse_overflow(name: str, dense: Dense, overlap: Floats) -> None:
+def _refuse_overflow(name: str, first: Layer, overlap: Floats) -> None:
     """Refuse overlaps for which x.x'/n_0, K or Theta of the first layer is not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        first = overlap, dense.C_b + dense.C_W * overlap, dense.lambda_b + dense.lambda_W * overlap
-    for what, matrix in zip(("x.x'/n_0", "K of layer 1", "Theta of layer 1"), first, strict=True):
+        C_b, C_W, lambda_b, lambda_W = (first.value(symbol) for symbol in HYPERPARAMETERS)
+        entering = overlap, C_b + C_W * overlap, lambda_b + lambda_W * overlap
+    for what, matrix in zip(("x.x'/n_0", "K of layer 1", "Theta of layer 1"), entering, strict=True):
         if not np.isfinite(matrix).all():
             raise InputError(f"{name} holds values so large that {what} overflows; rescale them")
 

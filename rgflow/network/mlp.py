@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from rgflow.activations import Activation
-from rgflow.activations import activation as find_activation
 from rgflow.checks import whole
 from rgflow.errors import InputError, UnknownName
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A dense layer z'_i = b_i + sum_j W_ij sigma(z_j) with independent Gaussian parameters.
-
-    b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
-    """
-
-    C_b: float = 0.0
-    C_W: float = 1.0
-    lambda_b: float = 1.0
-    lambda_W: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in HYPERPARAMETERS:
-            object.__setattr__(self, name, _not_negative(name, getattr(self, name)))
-
-
-HYPERPARAMETERS = tuple(field.name for field in fields(Dense))
+from rgflow.network.kinds.dense import Dense
+from rgflow.network.network import HYPERPARAMETERS, Network, checked_widths, read_json
 
 
 @dataclass(frozen=True, init=False)
-class MLP:
+class MLP(Network):
     """A multilayer perceptron z^1 = b + W x, z^{l+1} = b + W sigma(z^l).
 
     Parameters
@@ -64,8 +41,6 @@ class MLP:
     2
     """
 
-    widths: tuple[int, ...]
-    activation: Activation
     layers: tuple[Dense, ...]
 
     def __init__(
@@ -77,13 +52,11 @@ class MLP:
         lambda_b: float | Sequence[float] = Dense.lambda_b,
         lambda_W: float | Sequence[float] = Dense.lambda_W,
     ):
-        sizes = _widths(widths)
+        sizes = checked_widths(widths)
         depth = len(sizes) - 1
         given = (C_b, C_W, lambda_b, lambda_W)
         columns = [_per_layer(name, value, depth) for name, value in zip(HYPERPARAMETERS, given, strict=True)]
-        object.__setattr__(self, "widths", sizes)
-        object.__setattr__(self, "activation", find_activation(activation))
-        object.__setattr__(self, "layers", tuple(Dense(*row) for row in zip(*columns, strict=True)))
+        super().__init__([Dense(*row) for row in zip(*columns, strict=True)], sizes, activation)
 
     @classmethod
     def uniform(
@@ -107,21 +80,6 @@ class MLP:
         hidden = whole("depth", depth, 1) - 1
         return cls([n_in, *[width] * hidden, width if n_out is None else n_out], activation, **hyperparameters)
 
-    @property
-    def depth(self) -> int:
-        """L, the number of weight layers."""
-        return len(self.layers)
-
-    @property
-    def fan_in(self) -> tuple[int, ...]:
-        """n_{l-1} for l = 1..L."""
-        return self.widths[:-1]
-
-    def hyperparameter(self, name: str) -> tuple[float, ...]:
-        """C_b, C_W, lambda_b or lambda_W of every layer; UnknownName for any other name."""
-        _known(name)
-        return tuple(getattr(layer, name) for layer in self.layers)
-
     def to_json(self) -> str:
         """The description as JSON text: widths, the activation's formula and every hyperparameter of every layer."""
         return json.dumps({"kind": "MLP", **self._description()})
@@ -138,15 +96,7 @@ class MLP:
         >>> MLP.from_json(net.to_json()) == net
         True
         """
-        try:
-            found = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            raise InputError(f"{text!r} is not the JSON description of a network") from None
-        if not isinstance(found, dict) or found.pop("kind", None) != "MLP":
-            raise InputError(f"{text!r} does not describe an MLP")
-        expected = {"widths", "activation", *HYPERPARAMETERS}
-        if set(found) != expected or not isinstance(found["activation"], str):
-            raise InputError(f"the description of an MLP holds {sorted(expected)}; this one has {sorted(found)}")
+        found = read_json(text, "MLP", {"widths", "activation", *HYPERPARAMETERS})
         return cls(found.pop("widths"), found.pop("activation"), **found)
 
     def __repr__(self) -> str:
@@ -165,16 +115,6 @@ def _known(name: Any) -> None:
         raise UnknownName("hyperparameter", name, HYPERPARAMETERS)
 
 
-def _widths(widths: Iterable[int]) -> tuple[int, ...]:
-    try:
-        sizes = tuple(widths)
-    except TypeError:
-        raise InputError(f"widths is {widths!r}; give n_0, n_1, ..., n_L as a sequence of integers") from None
-    if len(sizes) < 2:
-        raise InputError(f"widths is {sizes!r}; a network needs at least n_0 and n_1 (depth 1)")
-    return tuple(whole(f"widths[{i}]", n, 1) for i, n in enumerate(sizes))
-
-
 def _per_layer(name: str, value: Any, depth: int) -> tuple[float, ...]:
     if isinstance(value, (str, bytes, bytearray, Mapping, AbstractSet)):
         raise InputError(f"{name} is {value!r}; give a number or one number per layer")
@@ -185,15 +125,3 @@ def _per_layer(name: str, value: Any, depth: int) -> tuple[float, ...]:
     if len(values) != depth:
         raise InputError(f"{name} has {len(values)} values for a network of {depth} layers; give one number or {depth}")
     return values
-
-
-def _not_negative(name: str, value: Any) -> float:
-    try:
-        if isinstance(value, (str, bytes, bytearray, bool, np.bool_)):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} is {value!r}; it must be a number") from None
-    if not math.isfinite(number) or number < 0:
-        raise InputError(f"{name} is {number!r}; it must be finite and not negative")
-    return number

@@ -1,0 +1,24 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rgflow.network.layer import Layer
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A dense layer z'_i = b_i + sum_j W_ij sigma(z_j) with independent Gaussian parameters.
+
+    b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
+
+    Source: PDLT (arXiv:2106.10165), section 2.2 and chapter 8.
+    """
+
+    ends = True
+
+    C_b: float = 0.0
+    C_W: float = 1.0
+    lambda_b: float = 1.0
+    lambda_W: float = 1.0

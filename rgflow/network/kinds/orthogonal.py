@@ -1,0 +1,27 @@
+"""The layer with orthogonal weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rgflow.network.layer import Layer
+
+
+@dataclass(frozen=True)
+class Orthogonal(Layer):
+    """A layer z'_i = sum_j W_ij sigma(z_j) with random orthogonal weights and no random bias (C_b = 0).
+
+    W = sqrt(C_W m / n_l) times an n_{l+1} x n_l block with orthonormal rows or columns of a Haar-distributed matrix,
+    m = max(n_l, n_{l+1}), so that Var W_ij = C_W / n_l as in a dense layer. Tangent directions are Gaussian: learning
+    rate lambda_b for the bias (zero at the start), lambda_W / fan_in for weights.
+
+    Source: Day, Kahn, Roberts (arXiv:2310.07765).
+    """
+
+    ends = True
+    C_b: ClassVar[float] = 0.0
+
+    C_W: float = 1.0
+    lambda_b: float = 1.0
+    lambda_W: float = 1.0

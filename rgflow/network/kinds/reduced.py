@@ -1,0 +1,24 @@
+"""The reduced residual block: the activation of one weight layer beside the identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rgflow.network.layer import Layer
+
+
+@dataclass(frozen=True)
+class Reduced(Layer):
+    """A residual block x'_i = x_i + sigma(h_i), h_i = sum_j W_ij x_j + b_i; it keeps the width n.
+
+    b ~ N(0, C_b), W ~ N(0, C_W / n); learning-rate tensor lambda_b for biases, lambda_W / n for weights.
+
+    Source: Yang and Schoenholz (arXiv:1712.08969), the reduced residual network.
+    """
+
+    keeps_width = True
+
+    C_b: float = 0.0
+    C_W: float = 1.0
+    lambda_b: float = 1.0
+    lambda_W: float = 1.0

@@ -1,0 +1,26 @@
+"""The residual layer of a multilayer perceptron: a dense layer with a skip connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rgflow.network.layer import Layer, real
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A residual layer z'_i = b_i + sum_j W_ij sigma(z_j) + skip z_i; it keeps the width.
+
+    b ~ N(0, C_b), W ~ N(0, C_W / width); learning-rate tensor lambda_b for biases, lambda_W / width for weights.
+    skip = 0 is a dense layer.
+
+    Source: PDLT (arXiv:2106.10165), appendix B.
+    """
+
+    keeps_width = True
+
+    skip: float = real(1.0)
+    C_b: float = 0.0
+    C_W: float = 1.0
+    lambda_b: float = 1.0
+    lambda_W: float = 1.0

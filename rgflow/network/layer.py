@@ -1,0 +1,90 @@
+"""What every description of a layer shares: a frozen dataclass of validated hyperparameters, known by its name.
+
+A kind of layer is one file in :mod:`rgflow.network.kinds`. Its fields are hyperparameters, numbers that are not
+negative unless ``metadata`` says otherwise: ``real()`` for any finite number, ``size()`` for a width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rgflow.checks import whole
+from rgflow.errors import InputError
+
+KINDS: dict[str, type[Layer]] = {}
+
+
+class Layer:
+    """A kind of layer. Class attributes say where it may stand in a network.
+
+    Attributes
+    ----------
+    keeps_width : bool
+        Its output is as wide as its input, for they are added.
+    ends : bool
+        It may be the first or the last layer of a network.
+    """
+
+    keeps_width: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        known = KINDS.setdefault(cls.__name__, cls)
+        if known.__module__ != cls.__module__:
+            raise TypeError(f"two kinds of layer are called {cls.__name__}: {known.__module__}, {cls.__module__}")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            check = each.metadata.get("check", not_negative)
+            object.__setattr__(self, each.name, check(each.name, getattr(self, each.name)))
+
+    @classmethod
+    def hyperparameters(cls) -> tuple[str, ...]:
+        """The names of the hyperparameters, in order; widths are not among them."""
+        return tuple(f.name for f in fields(cls) if f.metadata.get("check") is not _size)  # type: ignore[arg-type]
+
+    def value(self, name: str) -> float:
+        """A hyperparameter by name; 0 if this kind has none of that name."""
+        return float(getattr(self, name, 0.0))
+
+
+def real(default: float) -> Any:
+    """A hyperparameter that may be any finite number."""
+    return field(default=default, metadata={"check": _finite})
+
+
+def size() -> Any:
+    """A width inside the layer; None, the default: that of the layer itself."""
+    return field(default=None, metadata={"check": _size})
+
+
+def not_negative(name: str, value: Any) -> float:
+    """The value as a float; InputError unless it is a finite number >= 0."""
+    number = _number(name, value)
+    if not math.isfinite(number) or number < 0:
+        raise InputError(f"{name} is {number!r}; it must be finite and not negative")
+    return number
+
+
+def _finite(name: str, value: Any) -> float:
+    number = _number(name, value)
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {number!r}; it must be finite")
+    return number
+
+
+def _size(name: str, value: Any) -> int | None:
+    return None if value is None else whole(name, value, 1)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, (str, bytes, bytearray, bool, np.bool_)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {value!r}; it must be a number") from None
