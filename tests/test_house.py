@@ -31,10 +31,10 @@ BELOW = {
     "flow": ("network", "derive", "codegen"),
     "universality": ("flow",),
     "sampling": ("network", "activations"),
-    "scaling": ("flow",),
+    "scaling": ("universality",),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "universality", "scaling", "sampling", "files"),
+    "plots": ("components", "scaling", "sampling", "files"),
     "cli": ("plots",),
 }
 GROUND = {"errors", "version", "discovery"}

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra.layout import layout
-from rgflow.algebra.terms import SYMBOLS, Term
+from rgflow.algebra.terms import Term
 
 if TYPE_CHECKING:
     import sympy
@@ -26,14 +26,13 @@ def expression(terms: Iterable[Term], many: bool) -> sympy.Expr:
     import sympy as sp
 
     bracket = sp.Function("Bracket")
-    symbol = {name: sp.Symbol(name, nonnegative=True) for name in SYMBOLS}
     r = sp.Symbol("r", positive=True)
 
     def one(term: Term) -> Any:
         places = layout(term)
         product = sp.Rational(term.coefficient.numerator, term.coefficient.denominator) * r**term.r
         for name, power in term.symbols:
-            product *= symbol[name] ** power
+            product *= hyperparameter(name) ** power
         for value, indices in zip(term.tensors, places.indices, strict=True):
             named = [sp.Integer(i) if i > 0 else sp.Symbol(f"beta_{-i}", integer=True) for i in indices]
             product *= (
@@ -48,6 +47,18 @@ def expression(terms: Iterable[Term], many: bool) -> sympy.Expr:
         return product
 
     return sp.Add(*(one(term) for term in terms))
+
+
+def hyperparameter(name: str) -> sympy.Symbol:
+    """The symbol of a hyperparameter: variances and learning rates are not negative, others real.
+
+    >>> hyperparameter("C_V").is_nonnegative, hyperparameter("skip").is_nonnegative
+    (True, None)
+    """
+    import sympy as sp
+
+    variance = name.split("_")[0] in ("C", "lambda")
+    return sp.Symbol(name, nonnegative=True) if variance else sp.Symbol(name, real=True)
 
 
 def bracket_node(orders: Sequence[int], pending: int = 0) -> sympy.Expr:

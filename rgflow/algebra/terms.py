@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from rgflow.algebra.tensor import Labels, Tensor
 
+# Hyperparameters of a dense layer; other kinds bring others.
 SYMBOLS = ("C_b", "C_W", "lambda_b", "lambda_W")
 
 
@@ -54,7 +55,7 @@ class Term:
     ----------
     coefficient : Fraction
     symbols : tuple of (name, power)
-        Hyperparameters of the layer that is being added, among C_b, C_W, lambda_b, lambda_W.
+        Hyperparameters of the layer that is being added: C_b, C_W, lambda_b, lambda_W, and others of its kind.
     r : int
         Power of the width ratio r = n_l / n_{l-1}.
     tensors : tuple of Value

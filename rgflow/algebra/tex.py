@@ -10,12 +10,6 @@ from rgflow.algebra.layout import Layout, layout
 from rgflow.algebra.tensor import Tensor
 from rgflow.algebra.terms import Bracket, Term
 
-SYMBOLS = {
-    "C_b": r"C_b",
-    "C_W": r"C_W",
-    "lambda_b": r"\lambda_b",
-    "lambda_W": r"\lambda_W",
-}
 LETTERS_TEX = {"Theta": r"\Theta", "V6": "V_{6}"}  # the others are written as they are
 PAIRED = ("V", "A", "V6")  # PDLT puts the pairs of their samples into parentheses
 
@@ -53,6 +47,17 @@ def letter_tex(letter: str) -> str:
     return LETTERS_TEX.get(letter, letter)
 
 
+def symbol_tex(name: str) -> str:
+    """A hyperparameter: C_b, \\lambda_W, \\mathrm{skip}.
+
+    >>> print(symbol_tex("C_b"), symbol_tex("lambda_W"), symbol_tex("skip"))
+    C_b \\lambda_W \\mathrm{skip}
+    """
+    head, _, tail = name.partition("_")
+    head = head if len(head) == 1 else r"\lambda" if head == "lambda" else rf"\mathrm{{{head}}}"
+    return f"{head}_{tail}" if tail else head
+
+
 def _subscript(tensor: Tensor, indices: tuple[str, ...]) -> str:
     if tensor.letter in PAIRED:
         return "".join(f"({indices[i]}{indices[i + 1]})" for i in range(0, len(indices), 2))
@@ -74,7 +79,7 @@ def _term(term: Term, many: bool) -> str:
         parts.append(_fraction(abs(term.coefficient)))
     if term.r:
         parts.append(_power(r"\frac{n_\ell}{n_{\ell-1}}", term.r, wrap=True))
-    parts += [_power(SYMBOLS[name], power) for name, power in term.symbols]
+    parts += [_power(symbol_tex(name), power) for name, power in term.symbols]
     if any(places.acting):
         parts.append(r"\sum_{\beta}")
     for value, indices in zip(term.tensors, places.indices, strict=True):

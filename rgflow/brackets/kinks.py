@@ -18,16 +18,20 @@ def check_kinks(recursions: Iterable[Recursion], activation: Activation, kinks: 
     differentiation has it; derivatives that the expansion adds act exactly in any case. P and Q at leading order, for
     one input and sigma = 0 at the kink, are the same in both conventions and pass.
     """
+    for recursion in recursions:
+        highest = max((k for b in recursion.brackets for k in b.orders), default=0)
+        check_written(recursion.name, highest, recursion.samples == "one", activation, kinks)
+
+
+def check_written(name: str, highest: int, one: bool, activation: Activation, kinks: str) -> None:
+    """The same rule for the recursion of one tensor whose highest written derivative is known."""
     if kinks_rule(kinks) == "almost_everywhere" or not activation.kinks:
         return
     allowed = 1 if activation.continuous else 0
     vanishing = activation.continuous and all(float(activation(c)) == 0.0 for c in activation.kinks)
-    for recursion in recursions:
-        highest = max((k for b in recursion.brackets for k in b.orders), default=0)
-        if highest <= allowed or (recursion.samples == "one" and vanishing and recursion.name in ("P", "Q")):
-            continue
+    if highest > allowed and not (one and vanishing and name in ("P", "Q")):
         raise KinkError(
-            f"{recursion.name} holds sigma^({highest}) of {activation.name}, which has a kink at "
+            f"{name} holds sigma^({highest}) of {activation.name}, which has a kink at "
             f"{', '.join(map(str, activation.kinks))}: products of such distributions have no value. "
             "Pass kinks='almost_everywhere' to take the derivatives of the branches, as automatic differentiation does"
         )

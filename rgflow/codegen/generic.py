@@ -32,7 +32,7 @@ def step(
     samples: number N of inputs. work: rows (target, component, position in out), a component being its samples as
     digits in base N. state: tensors of the layer below, each an N^arity block at offsets[tensor]. brackets: values of
     each shape, at bracket_offsets[shape] + (samples of the factors) * counts + (derivatives on each factor). hyper:
-    C_b, C_W, lambda_b, lambda_W of the new layer and r.
+    C_b, C_W, lambda_b, lambda_W of the new layer, other symbols of its law by name, and r.
     """
     (
         arity,
@@ -64,7 +64,7 @@ def step(
         total = 0.0
         for row in range(row_start[target], row_start[target + 1]):
             weight = coefficient[row]
-            for i in range(5):
+            for i in range(powers.shape[1]):
                 for _ in range(powers[row, i]):
                     weight *= hyper[i]
             if weight == 0.0:

@@ -87,7 +87,7 @@ def _banner(table: Table, activation: Activation | None, methods: dict[Entry, st
         f'"""rgflow kernel: {", ".join(t.name for t in table.tensors)}; {what}.',
         "",
         "Generated from the recursions below; edits are overwritten. Left: the new layer l+1. Right: layer l, with",
-        "C_b, C_W, lambda_b, lambda_W of layer l+1, r = n_l / n_(l-1). rgflow/codegen/generic.py runs the rows.",
+        f"{', '.join(table.symbols)} of layer l+1, r = n_l / n_(l-1). rgflow/codegen/generic.py runs the rows.",
     ]
     if methods:
         count = list(methods.values()).count(CLOSED)
@@ -119,7 +119,7 @@ def _bracket_comment(orders: tuple[int, ...], pending: int) -> str:
 
 def _tables(table: Table) -> str:
     arrays = dict(zip(NAMES, table.arrays, strict=True))
-    blocks = ["# Equations, a row a term: coefficient, then powers of C_b, C_W, lambda_b, lambda_W, r."]
+    blocks = [f"# Equations, a row a term: coefficient, then powers of {', '.join(table.symbols)}, r."]
     coefficients, powers = arrays.pop("COEFFICIENT"), arrays.pop("POWERS")
     rows = ["COEFFICIENT_AND_POWERS = ["]
     row = 0

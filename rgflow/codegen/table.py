@@ -40,6 +40,12 @@ class Table:
         return self.system.samples == "many"
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The hyperparameters of its rows: those of a dense layer, then others by name."""
+        found = {name for rec in self.system for term in rec.terms for name, _ in term.symbols}
+        return (*SYMBOLS, *sorted(found - set(SYMBOLS)))
+
+    @property
     def arity(self) -> tuple[int, ...]:
         """Number of sample indices of each tensor (0 with one input)."""
         return tuple(2 * t.level if self.many else 0 for t in self.tensors)
@@ -74,7 +80,7 @@ def _shape(bracket: Bracket) -> Bracket:
 class Rows:
     """Collects the rows of a table.
 
-    For each row: coefficient, powers of (C_b, C_W, lambda_b, lambda_W, r), values (tensor and its indices: an external
+    For each row: coefficient, powers of the symbols and of r, values (tensor and its indices: an external
     position, or -(d+1) for sum d), brackets (shape and the external positions of its factors), and for each sum the
     bracket on which its derivative acts.
     """
@@ -82,6 +88,7 @@ class Rows:
     def __init__(self, table: Table):
         self.many = table.many
         self.arity = table.arity
+        self.symbols = table.symbols
         self.tensors = {tensor: i for i, tensor in enumerate(table.tensors)}
         self.shapes = {shape: i for i, shape in enumerate(table.shapes)}
         self.coefficient: list[float] = []
@@ -98,7 +105,7 @@ class Rows:
     def _add(self, term: Term) -> None:
         self.coefficient.append(float(term.coefficient))
         symbols = dict(term.symbols)
-        self.powers.append([symbols.get(name, 0) for name in SYMBOLS] + [term.r])
+        self.powers.append([symbols.get(name, 0) for name in self.symbols] + [term.r])
         for value in term.tensors:
             indices = []
             for index in value.indices:
@@ -123,7 +130,7 @@ class Rows:
             np.array(self.arity, whole),
             np.array(self.starts["row"], whole),
             np.array(self.coefficient, np.float64),
-            np.array(self.powers, whole).reshape(-1, 5),
+            np.array(self.powers, whole).reshape(-1, len(self.symbols) + 1),
             np.array(self.starts["value"], whole),
             np.array([tensor for tensor, _ in self.values], whole),
             _padded(index for _, index in self.values),

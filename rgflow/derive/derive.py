@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import overload
 
+from rgflow.algebra.linked import Linked
 from rgflow.algebra.recursion import Recursion, System, check_samples
 from rgflow.algebra.tensor import Tensor, listed
+from rgflow.derive.linked import linked
 from rgflow.derive.step import step
-from rgflow.layers import Law, law
-from rgflow.network import Dense
+from rgflow.errors import InputError, OrderError
+from rgflow.layers import Law, laws
+from rgflow.network import Dense, Layer
 
 
-def derive(name: str | Tensor, samples: str = "one", layer: Dense | None = None) -> Recursion:
+@overload
+def derive(
+    name: str | Tensor, samples: str = "one", layer: Dense | None = None, closure: str = "full"
+) -> Recursion: ...
+
+
+@overload
+def derive(
+    name: str | Tensor, samples: str = "one", layer: Layer | None = None, closure: str = "full"
+) -> Recursion | Linked: ...
+
+
+def derive(
+    name: str | Tensor, samples: str = "one", layer: Layer | None = None, closure: str = "full"
+) -> Recursion | Linked:
     """Derive the layer-to-layer recursion of a tensor from the definition of the layer.
 
     kappa(G_1..G_k)^{l+1} = sum over set partitions (law of total cumulance) of connected hypergraphs of cumulants of
@@ -27,55 +45,105 @@ def derive(name: str | Tensor, samples: str = "one", layer: Dense | None = None)
         One input (no indices, total derivatives), or a different sample in each argument.
     layer : a layer description, default ``Dense()``
         Only its kind matters: hyperparameters stay symbols.
+    closure : "full" or "book"
+        For a layer whose neurons keep their past. "full": the recursion links every two layers, since a neuron
+        remembers all its past (:class:`rgflow.algebra.Linked`). "book": the recursion in one time of PDLT's appendix B,
+        in which the past is Gaussian but for its cumulants; wrong for V of a ReLU and for K_1, right for linear layers.
 
     Returns
     -------
-    Recursion
-        Exact at its order: what is left out is O(1/n) relative to the last order that is asked.
+    Recursion or Linked
+        Exact at its order: what is left out is O(1/n) relative to the last order that is asked. Linked lines for a
+        layer with two weight matrices, and beyond K and Theta for one with a skip.
 
     Raises
     ------
     UnknownName, InputError, NotForest
+    OrderError
+        Beyond the order to which the layer's law holds.
 
     Source: PDLT (arXiv:2106.10165) chapters 4, 8, 11 derive the leading letters by hand.
 
     >>> print(derive("V"))
     V' = C_W^2 <σσσσ> - C_W^2 <σσ>^2 + 1/4 r C_W^2 V <∂^2[σσ]>^2
     """
-    return _derive(Tensor.named(name), check_samples(samples), law(Dense() if layer is None else layer))
+    tensor = Tensor.named(name)
+    rules = laws(Dense() if layer is None else layer)
+    check_samples(samples)
+    if check_closure(closure) == "full" and (len(rules) > 1 or (rules[0].carry and tensor.cost)):
+        return linked(tensor, samples, rules)
+    return _derive(tensor, samples, _single(rules, tensor))
+
+
+def _single(rules: tuple[Law, ...], tensor: Tensor) -> Law:
+    if len(rules) > 1:
+        raise InputError(
+            f"{tensor.name} of a {rules[-1].name} layer: it has {len(rules)} weight matrices and takes more than one "
+            "step; take closure='full', whose lines hold both"
+        )
+    return rules[0]
 
 
 @lru_cache(maxsize=4096)
-def _derive(tensor: Tensor, samples: str, rule: Law) -> Recursion:
-    return Recursion(tensor, samples, rule.name, step(tensor, samples, rule))
+def _derive(tensor: Tensor, samples: str, law: Law) -> Recursion:
+    check_order(tensor, law)
+    return Recursion(tensor, samples, law.name, step(tensor, samples, law))
 
 
-def closure(names: str | Tensor | Iterable[str | Tensor], samples: str = "one", layer: Dense | None = None) -> System:
+def check_order(tensor: Tensor, law: Law) -> None:
+    """OrderError for a tensor beyond the order to which a law holds."""
+    if law.order is not None and tensor.cost > law.order:
+        raise OrderError(
+            f"{tensor.name} is of order {tensor.cost} in 1/n, and the law of a {law.name} layer is known to order "
+            f"{law.order}; ask a tensor of that order, or sample the network"
+        )
+
+
+def check_closure(closure: object) -> str:
+    """ "full" or "book", or InputError."""
+    if closure not in ("full", "book"):
+        raise InputError(
+            f"closure is {closure!r}; it is 'full' (neurons remember all their past) or 'book' (PDLT's, in one time)"
+        )
+    return str(closure)
+
+
+def closure(names: str | Tensor | Iterable[str | Tensor], samples: str = "one", layer: Layer | None = None) -> System:
     """The recursions of the named tensors with those of every tensor on which they depend, in an order that can be run.
+
+    A layer whose neurons keep their past has such recursions in the book's closure only; see :func:`derive`.
 
     >>> closure(["V", "K_1"]).names
     ('K', 'V', 'K_1')
     """
     wanted = listed(names)
+    law = _single(laws(Dense() if layer is None else layer), Tensor.named(wanted[0]))
+    return closures(wanted, samples, [law])[law]
+
+
+def closures(names: str | Tensor | Iterable[str | Tensor], samples: str, rules: Iterable[Law]) -> dict[Law, System]:
+    """For each law the recursions of the same tensors: the named ones and all on which any of them depends."""
+    wanted = listed(names)
     check_samples(samples)
-    rule = law(Dense() if layer is None else layer)
+    different = tuple(dict.fromkeys(rules))
     waiting = [Tensor.named(name) for name in wanted]
-    found: dict[Tensor, Recursion] = {}
+    found: dict[Tensor, tuple[Recursion, ...]] = {}
     while waiting:
         tensor = waiting.pop()
         if tensor not in found:
-            found[tensor] = _derive(tensor, samples, rule)
-            waiting += [t for t in found[tensor].tensors if t not in found]
-    return System(tuple(found[t] for t in _sorted(found)))
+            found[tensor] = tuple(_derive(tensor, samples, law) for law in different)
+            waiting += [t for rec in found[tensor] for t in rec.tensors if t not in found]
+    ordered = _sorted({tensor: frozenset(t for rec in recs for t in rec.tensors) for tensor, recs in found.items()})
+    return {law: System(tuple(found[t][i] for t in ordered)) for i, law in enumerate(different)}
 
 
-def _sorted(found: dict[Tensor, Recursion]) -> list[Tensor]:
+def _sorted(depends_on: dict[Tensor, frozenset[Tensor]]) -> list[Tensor]:
     """Dependencies first; among equals by cost, level and name."""
-    left = sorted(found, key=lambda t: (t.cost, t.level, t.order, len(t.letter), t.letter))
+    left = sorted(depends_on, key=lambda t: (t.cost, t.level, t.order, len(t.letter), t.letter))
     done: list[Tensor] = []
     while left:
         for tensor in left:
-            if all(t == tensor or t in done for t in found[tensor].tensors):
+            if all(t == tensor or t in done for t in depends_on[tensor]):
                 break
         else:  # mutual dependencies: any order runs, since a step reads only the layer below
             tensor = left[0]

@@ -3,8 +3,12 @@
 1. Law of total cumulance over independent neurons: kappa(G_1..G_k)^{l+1} is a sum over set partitions pi of the
    entries, prod_B n_l^{1-|B|} times the cumulant of the c_B, the cumulants of the integrands over one neuron.
 2. The cumulant of the c_B, functions of the metric of layer l, is a sum over connected hypergraphs.
-3. Brackets are evaluated on the leading Gaussian: jets that no leg has taken contract in pairs to Theta.
+3. Brackets are evaluated on the leading Gaussian: jets that no leg has taken contract in pairs to Theta, plain values z
+   to K, or with an activation, <z f> = K <d f>.
 4. Like terms are collected, in canonical form.
+
+With a carry an entry may also stand for the own past of its neuron, which is no average; entries of different neurons
+do not meet there. That is the one-time closure, in which each neuron's past is Gaussian but for the cumulants of z.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from itertools import product
 from math import factorial
 from typing import NamedTuple
 
-from rgflow.algebra.jets import Edges, Jet, Pair, Product, activated
+from rgflow.algebra.jets import Edges, Jet, Pair, activated
 from rgflow.algebra.partitions import Blocks, set_partitions
 from rgflow.algebra.recursion import term_order
 from rgflow.algebra.tensor import Structure, Tensor, canonical
@@ -26,6 +30,7 @@ from rgflow.derive.hypergraphs import Cluster, Hyperedge, hypergraphs
 from rgflow.layers import Law
 
 THETA: Structure = (((0,), (0,)),)
+KERNEL: Structure = (((), ()),)
 
 
 class Body(NamedTuple):
@@ -38,18 +43,27 @@ class Body(NamedTuple):
 
 
 class Monomial(NamedTuple):
-    """A product of integrands, expanded: hyperparameters, written sigma factors and the jets that are left."""
+    """A product of integrands, expanded: hyperparameters, written sigma factors and the jets that are left.
+
+    own : how many of them are of the neuron's own past.
+    """
 
     symbols: tuple[str, ...]
     factors: tuple[tuple[int, int], ...]
     jets: tuple[Jet, ...]
+    own: int
     number: int
 
 
 class Legs(NamedTuple):
-    """One way to dispose of the jets of a bracket: contracted in pairs, or taken by legs."""
+    """One way to dispose of the jets of a bracket.
 
-    thetas: tuple[tuple[int, int], ...]
+    pairs : contracted with each other, to Theta or K. attached : plain values contracted with the activations.
+    mixed, double : taken by legs, with a bare derivative or two by two.
+    """
+
+    pairs: tuple[Pair, ...]
+    attached: tuple[Jet, ...]
     mixed: tuple[Jet, ...]
     double: tuple[Pair, ...]
 
@@ -79,7 +93,14 @@ def step(tensor: Tensor, samples: str, law: Law) -> tuple[Term, ...]:
         for weight, brackets, vertex_of in _cumulants(blocks):
             choices = [_multiply([integrands[i] for i in bracket]) for bracket in brackets]
             for monomials in product(*choices):
-                _place_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
+                if _own_neurons_differ(monomials, vertex_of):
+                    _place_jets(collected, monomials, weight, vertex_of, len(blocks), cost, one)
+    if k == 2 and tensor.order == 0:
+        for exchange in law.intrinsic(*pairs):
+            choices = [_plain(pair) for pair in exchange.pairs]
+            for monomials in product(*choices):
+                held = monomials[0]._replace(symbols=exchange.symbols)
+                _place_jets(collected, (held, monomials[1]), exchange.coefficient, (0, 0), 1, 0, one)
     terms = (Term(coefficient, *body) for body, coefficient in collected.items() if coefficient)
     return tuple(sorted(terms, key=term_order))
 
@@ -93,20 +114,35 @@ def _pairs_of(tensor: Tensor, one: bool) -> tuple[Pair, ...]:
 def _expand(pair: Pair, law: Law) -> tuple[Monomial, ...]:
     """The integrand of one entry as monomials in written sigma factors and jets (Faa di Bruno)."""
     return tuple(
-        _join((symbol,), left, right)
-        for symbol, c, d in law.integrand(*pair)
-        for left in activated(c)
-        for right in activated(d)
+        monomial
+        for part in law.integrand(*pair)
+        for monomial in _plain((part.left, part.right), part.symbols, part.linear, part.own)
     )
 
 
-def _join(symbols: tuple[str, ...], left: Product, right: Product) -> Monomial:
-    return Monomial(symbols, left.factors + right.factors, left.jets + right.jets, 1)
+def _plain(pair: Pair, symbols: tuple[str, ...] = (), linear: bool = False, own: bool = False) -> tuple[Monomial, ...]:
+    """s_a s_b as monomials; the jets themselves if s is z."""
+    if linear:
+        return (Monomial(symbols, (), pair, int(own), 1),)
+    left, right = (activated(jet) for jet in pair)
+    return tuple(
+        Monomial(symbols, one.factors + other.factors, one.jets + other.jets, int(own), 1)
+        for one in left
+        for other in right
+    )
+
+
+def _own_neurons_differ(monomials: Sequence[Monomial], vertex_of: tuple[int, ...]) -> bool:
+    """A vertex is one neuron: it is the own neuron of one entry at most."""
+    own = [0] * (1 + max(vertex_of))
+    for monomial, vertex in zip(monomials, vertex_of, strict=True):
+        own[vertex] += monomial.own
+    return max(own) <= 1
 
 
 def _multiply(factors: Sequence[tuple[Monomial, ...]]) -> tuple[Monomial, ...]:
     """The product of several integrands over the same neuron, like monomials collected."""
-    counts: dict[tuple[tuple[str, ...], tuple[tuple[int, int], ...], tuple[Jet, ...]], int] = defaultdict(int)
+    counts: dict[tuple[tuple[str, ...], tuple[tuple[int, int], ...], tuple[Jet, ...], int], int] = defaultdict(int)
     for choice in product(*factors):
         symbols = tuple(sorted(s for m in choice for s in m.symbols))
         written = tuple(sorted(f for m in choice for f in m.factors))
@@ -114,7 +150,7 @@ def _multiply(factors: Sequence[tuple[Monomial, ...]]) -> tuple[Monomial, ...]:
         number = 1
         for m in choice:
             number *= m.number
-        counts[symbols, written, jets] += number
+        counts[symbols, written, jets, sum(m.own for m in choice)] += number
     return tuple(Monomial(*key, number) for key, number in counts.items())
 
 
@@ -134,19 +170,21 @@ def _cumulants(blocks: Blocks) -> Iterator[tuple[Fraction, tuple[tuple[int, ...]
 
 
 def _dispositions(jets: tuple[Jet, ...]) -> Iterator[Legs]:
-    """All ways to contract jets in pairs to Theta or to give them to legs (alone with a bare field, or two by two)."""
+    """All ways to contract jets, or to give them to legs (alone with a bare field, or two by two)."""
     if not jets:
-        yield Legs((), (), ())
+        yield Legs((), (), (), ())
         return
     first, rest = jets[0], jets[1:]
     for legs in _dispositions(rest):
         yield legs._replace(mixed=(first, *legs.mixed))
+        if not first.edges:
+            yield legs._replace(attached=(first, *legs.attached))
     for i, other in enumerate(rest):
         remaining = rest[:i] + rest[i + 1 :]
-        contracts = len(first.edges) == 1 and first.edges == other.edges
+        contracts = len(first.edges) <= 1 and first.edges == other.edges
         for legs in _dispositions(remaining):
             if contracts:
-                yield legs._replace(thetas=((first.sample, other.sample), *legs.thetas))
+                yield legs._replace(pairs=((first, other), *legs.pairs))
             yield legs._replace(double=((first, other), *legs.double))
 
 
@@ -160,9 +198,7 @@ def _place_jets(
     one: bool,
 ) -> None:
     total_legs = cost * 2  # a hyperedge of cost c has at most c + 1 <= 2c legs
-    options = [
-        [legs for legs in _dispositions(m.jets) if len(legs.mixed) + len(legs.double) <= total_legs] for m in monomials
-    ]
+    options = [[legs for legs in _dispositions(m.jets) if _useful(m, legs, total_legs)] for m in monomials]
     for chosen in product(*options):
         taken = [
             (bracket, jets)
@@ -176,9 +212,15 @@ def _place_jets(
             for i in group:
                 mask |= 1 << vertex_of[taken[i][0]]
             clusters.append(Cluster(len(group), mask))
-        thetas = tuple(pair for legs in chosen for pair in legs.thetas)
+        held = tuple((bracket, legs) for bracket, legs in enumerate(chosen))
         for graph in hypergraphs(vertex_of, vertices, tuple(clusters), cost):
-            _collect(collected, monomials, weight * graph.weight, thetas, graph.edges, groups, taken, cost, one)
+            _collect(collected, monomials, weight * graph.weight, held, graph.edges, groups, taken, cost, one)
+
+
+def _useful(monomial: Monomial, legs: Legs, most: int) -> bool:
+    """Not too many legs, and derivatives only where there is an activation for them to act on."""
+    few = len(legs.mixed) + len(legs.double) <= most
+    return few and (bool(monomial.factors) or not (legs.mixed or legs.attached))
 
 
 def _share_edges(legs: list[Edges]) -> list[list[int]]:
@@ -204,7 +246,7 @@ def _collect(
     collected: dict[Body, Fraction],
     monomials: tuple[Monomial, ...],
     weight: Fraction,
-    thetas: tuple[tuple[int, int], ...],
+    held: tuple[tuple[int, Legs], ...],
     edges: tuple[Hyperedge, ...],
     groups: list[list[int]],
     taken: list[tuple[int, tuple[Jet, ...]]],
@@ -212,7 +254,7 @@ def _collect(
     one: bool,
 ) -> None:
     """Add one hypergraph, in canonical form: brackets in order, indices of tensors by bracket."""
-    pending = [0] * len(monomials)
+    pending = [len(legs.attached) for _, legs in held]
     for edge in edges:
         for bracket in edge.bare:
             pending[bracket] += 2
@@ -221,10 +263,16 @@ def _collect(
                 bracket, jets = taken[i]
                 if len(jets) == 1:
                     pending[bracket] += 1
+    if any(count and not m.factors for count, m in zip(pending, monomials, strict=True)):
+        return  # the derivative of a constant
     unsorted = [Bracket(m.factors, pending[b]) for b, m in enumerate(monomials)]
-    order = sorted(range(len(unsorted)), key=lambda b: unsorted[b])
+    order = sorted((b for b, m in enumerate(monomials) if m.factors), key=lambda b: unsorted[b])
     place = {b: i for i, b in enumerate(order)}
-    values = [Value(_tensor(THETA, 0), () if one else tuple(sorted(pair))) for pair in thetas]
+    values = []
+    for bracket, legs in held:
+        for a, b in legs.pairs:
+            values.append(_value(THETA if a.edges else KERNEL, (a.sample, b.sample), one))
+        values += [_value(KERNEL, (jet.sample, -place[bracket] - 1), one) for jet in legs.attached]
     for edge in edges:
         pairs: list[Pair] = [(Jet(-place[b] - 1), Jet(-place[b] - 1)) for b in edge.bare]
         for cluster in edge.clusters:
@@ -243,6 +291,12 @@ def _collect(
             symbols[symbol] += 1
     body = Body(tuple(sorted(symbols.items())), cost, tuple(values), tuple(unsorted[b] for b in order))
     collected[body] += weight * number
+
+
+def _value(structure: Structure, indices: tuple[int, int], one: bool) -> Value:
+    """Theta or K of two samples, external ones first."""
+    first, second = sorted(indices, key=lambda index: (index < 0, abs(index)))
+    return Value(_tensor(structure, 0), () if one else (first, second))
 
 
 @lru_cache(maxsize=4096)

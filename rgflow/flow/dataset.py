@@ -9,7 +9,7 @@ import numpy as np
 from rgflow.algebra import LETTERS, Tensor
 from rgflow.flow.diagnostics import BOUND, expansion_ratios, trusted_layers
 from rgflow.flow.inputs import Start
-from rgflow.network import MLP
+from rgflow.network import Network
 from rgflow.network.describe import described
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONVENTIONS = (
 
 
 def coefficients(
-    net: MLP,
+    net: Network,
     values: dict[Tensor, Any],
     errors: dict[Tensor, Any],
     wanted: tuple[Tensor, ...],

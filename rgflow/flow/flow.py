@@ -6,26 +6,29 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra import Tensor
-from rgflow.brackets.kinks import check_kinks
-from rgflow.derive import closure
+from rgflow.brackets.kinks import check_kinks, check_written
+from rgflow.derive.derive import check_closure, check_order, closures
 from rgflow.errors import InputError
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import start
 from rgflow.flow.orders import MOST_INPUTS, measures, requested
-from rgflow.network import MLP
+from rgflow.flow.stages import highest_written, run_stages
+from rgflow.layers.stages import Stage, stages
+from rgflow.network import Network
 
 if TYPE_CHECKING:
     import xarray
 
 
 def flow(
-    net: MLP,
+    net: Network,
     inputs: Any = None,
     *,
     first_kernel: Any = None,
     tensors: str | Iterable[str | Tensor] = ("K", "V", "Theta"),
     order: int = 1,
     kinks: str = "error",
+    closure: str = "full",
 ) -> xarray.Dataset:
     """Flow the coefficient tensors of a network's ensemble through its layers.
 
@@ -34,7 +37,7 @@ def flow(
 
     Parameters
     ----------
-    net : MLP
+    net : MLP or Network
         The network.
     inputs : array (N, n_0) or (n_0,)
         Inputs. Tensors with N^4 components and more are offered for N <= 4 different inputs, K and Theta for any N.
@@ -47,6 +50,9 @@ def flow(
         Total order in 1/n: 0 gives K and Theta, 1 adds K_1, Theta_1 and the four-point letters, 2 the next.
     kinks : "error" or "almost_everywhere"
         What written second derivatives of an activation with a kink mean; see :mod:`rgflow.brackets.kinks`.
+    closure : "full" or "book"
+        For layers whose neurons keep their past: "full", with all of it, beyond K and Theta for one input; "book",
+        PDLT's recursion in one time, by name only.
 
     Returns
     -------
@@ -60,22 +66,51 @@ def flow(
     Raises
     ------
     InputError, OrderError, UnknownName, KinkError, AccuracyError
+        OrderError also beyond the order to which the law of a layer holds.
 
     >>> net = MLP.uniform(n_in=3, width=100, depth=4, activation="relu", C_W=2.0)
     >>> ds = flow(net, first_kernel=1.0, tensors=["K", "V"])
     >>> ds["V"].values.round(9).tolist()
     [0.0, 5.0, 10.0, 15.0]
     """
-    if not isinstance(net, MLP):
-        raise InputError(f"{net!r} is not a network; give rgflow.MLP(...)")
+    if not isinstance(net, Network):
+        raise InputError(f"{net!r} is not a network; give rgflow.MLP(...) or rgflow.Network(...)")
     wanted = requested(tensors, order)
     begin = start(net, inputs, first_kernel)
     samples = "one" if len(begin.overlap) == 1 else "many"
     few = len(begin.overlap) <= MOST_INPUTS
-    system = closure([*wanted, *(measures(wanted, order) if few else ())], samples=samples)
-    check_kinks(system, net.activation, kinks)
-    from rgflow.flow.run import run  # loads Numba
+    needed = [*wanted, *(measures(wanted, order) if few else ())]
+    through = stages(net)
+    for tensor in needed:
+        for stage in through:
+            check_order(tensor, stage.law)
+    rules = tuple(stage.law for stage in through)
+    if len(rules) == net.depth and (check_closure(closure) == "book" or not any(law.carry for law in rules)):
+        systems = closures(needed, samples, rules[1:] or rules)
+        for system in systems.values():
+            check_kinks(system, net.activation, kinks)
+        from rgflow.flow.run import run  # loads Numba
 
-    history = run(net, system, begin)
+        history = run(net, systems, rules, begin)
+    else:
+        _check_linked(net, closure, needed, samples, kinks, through)
+        history = run_stages(net, through, needed, begin.overlap)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
     return found.assign_attrs(brackets=history.brackets)
+
+
+def _check_linked(
+    net: Network, closure: str, needed: list[Tensor], samples: str, kinks: str, through: tuple[Stage, ...]
+) -> None:
+    """Refuse what lines with memory do not give: the book's closure of a branch, several inputs, kinks."""
+    several = next(stage.description for stage in through if not stage.last or stage.law.carry)
+    if check_closure(closure) == "book":
+        raise InputError(f"{several!r} has no recursion in one time; take closure='full'")
+    beyond = [tensor for tensor in needed if tensor.cost]
+    if beyond and samples == "many":
+        raise InputError(
+            f"{beyond[0].name} with several inputs through {several!r}: a neuron's past is followed for one input; "
+            "flow them one by one, ask K and Theta at order 0, or take closure='book' if layers have one weight matrix"
+        )
+    for tensor in beyond:
+        check_written(tensor.name, highest_written([tensor], through), True, net.activation, kinks)

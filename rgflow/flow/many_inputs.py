@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra import System, Tensor
+from rgflow.algebra import Tensor
 from rgflow.codegen import Kernel, kernel
 from rgflow.errors import AccuracyError, InputError
 from rgflow.flow.history import History
 from rgflow.flow.moments import Plan, plan
 from rgflow.flow.orders import MOST_INPUTS
 from rgflow.flow.state import State
+from rgflow.flow.steps import Step
 
 LOST = 0.01  # of K: with a larger error first-order estimates of its consequences mean nothing
 EPSILON = np.finfo(float).eps
 
 
-def run_many(activation: Activation, system: System, known: dict[Tensor, Any], hyper: Any) -> History:
+def run_many(
+    activation: Activation, tensors: tuple[Tensor, ...], known: dict[Tensor, Any], steps: Sequence[Step]
+) -> History:
     """All layers, for the different inputs of a flow."""
-    at_kernel = system.tensors.index(Tensor.named("K"))
+    at_kernel = tensors.index(Tensor.named("K"))
     samples = len(known[Tensor.named("K")])
-    _check_size(system, samples)
-    program = kernel(system)
-    state = State(program.table, samples)
-    moments = plan(program.table.shapes, samples)
+    _check_size(tensors, samples)
+    state = State(tensors, samples)
     values = np.zeros(state.offsets[-1])
-    for i, tensor in enumerate(system.tensors):
+    for i, tensor in enumerate(tensors):
         if tensor in known:
             values[state.offsets[i] : state.offsets[i + 1]] = np.reshape(known[tensor], -1)
     errors = 2 * EPSILON * np.abs(values)
     history, uncertainty = [values], [errors]
-    for constants in hyper:
+    for step in steps:
+        program = kernel(step.system)
+        moments = plan(program.table.shapes, samples)
         K, doubt_of_K = state.block(values, at_kernel), state.block(errors, at_kernel)
         brackets, doubt = _brackets(activation, moments, K, doubt_of_K)
-        values, errors = _step(program, state, moments.offsets, values, errors, brackets, doubt, constants)
+        values, errors = _step(program, state, moments.offsets, values, errors, brackets, doubt, step.hyper)
         history.append(values)
         uncertainty.append(errors)
-    return History(_split(np.array(history), system, state), _split(np.array(uncertainty), system, state))
+    return History(_split(np.array(history), state), _split(np.array(uncertainty), state))
 
 
-def _check_size(system: System, samples: int) -> None:
-    beyond = [t.name for t in system.tensors if t.level > 1 or t.order > 0]
+def _check_size(tensors: tuple[Tensor, ...], samples: int) -> None:
+    beyond = [t.name for t in tensors if t.level > 1 or t.order > 0]
     if samples > MOST_INPUTS and beyond:
         raise InputError(
             f"{samples} different inputs: {beyond[0]}, which this flow needs, has N^4 components and is offered for "
@@ -84,9 +88,9 @@ def _step(
     return new, bound
 
 
-def _split(history: Any, system: System, state: State) -> dict[Tensor, Any]:
+def _split(history: Any, state: State) -> dict[Tensor, Any]:
     found = {}
-    for i, (tensor, arity) in enumerate(zip(system.tensors, state.table.arity, strict=True)):
+    for i, (tensor, arity) in enumerate(zip(state.tensors, state.arity, strict=True)):
         block = history[:, state.offsets[i] : state.offsets[i + 1]]
         found[tensor] = block.reshape((len(history),) + (state.samples,) * arity)
     return found

@@ -5,17 +5,19 @@ Brackets in closed form are the same under both rules, so that a flow of nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra import System, Tensor
+from rgflow.algebra import Tensor
 from rgflow.brackets import least_nodes
 from rgflow.codegen import QUADRATURE, Kernel, kernel
 from rgflow.errors import AccuracyError
 from rgflow.flow.history import History
+from rgflow.flow.steps import Step
 
 NODES = (24, 48, 96, 192, 384, 768, 1536)  # of the coarser rule on each side of zero, for a smooth activation
 PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
@@ -41,29 +43,34 @@ class Pass:
     doubts: list[Any]
 
 
-def run_one(activation: Activation, system: System, known: dict[Tensor, Any], hyper: Any) -> History:
+def run_one(
+    activation: Activation, tensors: tuple[Tensor, ...], known: dict[Tensor, Any], steps: Sequence[Step]
+) -> History:
     """All layers, with more nodes until the two rules agree.
 
     The error of a value is the distance of two whole flows, one under each rule, so that an instability of the flow
     shows in it, plus a bound on what rounding and quadrature of every layer leave where large terms cancel.
     """
-    program = kernel(system, activation)
-    first = np.array([float(known[t][0, 0]) if t in known else 0.0 for t in system.tensors])
-    found = _refine(program, activation, system, first, hyper)
+    programs = [kernel(step.system, activation) for step in steps]
+    hyper = [step.hyper for step in steps]
+    first = np.array([float(np.ravel(known[t])[0]) if t in known else 0.0 for t in tensors])
+    found = _refine(programs, activation, tensors, first, hyper)
     values = found.history[:, 0]
-    errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(program, values, found, hyper)
+    errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(programs, values, found, hyper)
+    methods = {method for program in programs for method in program.methods.values()}
     return History(
-        {tensor: values[:, i] for i, tensor in enumerate(system.tensors)},
-        {tensor: errors[:, i] for i, tensor in enumerate(system.tensors)},
-        "both" if len(methods := set(program.methods.values())) == 2 else methods.pop(),
+        {tensor: values[:, i] for i, tensor in enumerate(tensors)},
+        {tensor: errors[:, i] for i, tensor in enumerate(tensors)},
+        "both" if len(methods) == 2 else next(iter(methods), "closed form"),
     )
 
 
-def _bound(program: Kernel, values: Any, found: Pass, hyper: Any) -> Any:
+def _bound(programs: Sequence[Kernel], values: Any, found: Pass, hyper: Sequence[Any]) -> Any:
     """Errors carried by the polynomial with positive coefficients: its growth from (|x|, |b|) to (|x| + e, |b| + e)."""
-    step = Stepper(program)
+    steppers = {program: Stepper(program) for program in set(programs)}
     errors = [2 * EPSILON * np.abs(values[0])]
-    for layer, constants in enumerate(hyper):
+    for layer, (program, constants) in enumerate(zip(programs, hyper, strict=True)):
+        step = steppers[program]
         state, brackets = np.abs(values[layer]), np.abs(found.brackets[layer])
         below = step(state, brackets, constants, True)
         above = step(state + errors[-1], brackets + found.doubts[layer], constants, True)
@@ -71,13 +78,16 @@ def _bound(program: Kernel, values: Any, found: Pass, hyper: Any) -> Any:
     return np.array(errors)
 
 
-def _refine(program: Kernel, activation: Activation, system: System, first: Any, hyper: Any) -> Pass:
-    at_kernel = system.tensors.index(Tensor.named("K"))
-    by_quadrature = [entry for entry, method in program.methods.items() if method == QUADRATURE]
+def _refine(
+    programs: Sequence[Kernel], activation: Activation, tensors: tuple[Tensor, ...], first: Any, hyper: Sequence[Any]
+) -> Pass:
+    at_kernel = tensors.index(Tensor.named("K"))
+    methods = {entry: method for program in programs for entry, method in program.methods.items()}
+    by_quadrature = [entry for entry, method in methods.items() if method == QUADRATURE]
     best: Pass | None = None
     spread = np.inf
     for nodes in PANELS if activation.kinks else NODES:
-        found = flow_with(program, first, hyper, nodes)
+        found = flow_with(programs, first, hyper, nodes)
         if nodes < least_nodes(activation, by_quadrature, float(found.history[:, :, at_kernel].max())):
             continue  # two rules that cannot see an oscillation agree on a wrong value
         improved = found.spread < spread
@@ -94,24 +104,27 @@ def _refine(program: Kernel, activation: Activation, system: System, first: Any,
     return best
 
 
-def flow_with(program: Kernel, first: Any, hyper: Any, nodes: int) -> Pass:
+def flow_with(programs: Sequence[Kernel], first: Any, hyper: Sequence[Any], nodes: int) -> Pass:
     """One pass through all layers with a given number of nodes.
 
     Parameters
     ----------
+    programs : sequence of L - 1 kernels
+        One for every further layer; all of the same tensors.
     first : array (tensors,)
         Tensors at layer 1.
-    hyper : array (L - 1, 5)
-        C_b, C_W, lambda_b, lambda_W, r for every further layer.
+    hyper : sequence of L - 1 arrays
+        The symbols of each kernel's table and r: for dense layers C_b, C_W, lambda_b, lambda_W, r.
     nodes : int
         Nodes of the coarse rule on each side of zero, or panels between kinks.
     """
-    step = Stepper(program)
-    at_kernel = program.table.tensors.index(Tensor.named("K"))
+    steppers = {program: Stepper(program) for program in set(programs)}
     history = np.zeros((len(hyper) + 1, 2, len(first)))
     history[0, 0], history[0, 1] = first, first * (1 + 2 * EPSILON)
     brackets, doubts, spread = [], [], 0.0
-    for layer, constants in enumerate(hyper, start=1):
+    for layer, (program, constants) in enumerate(zip(programs, hyper, strict=True), start=1):
+        step = steppers[program]
+        at_kernel = program.table.tensors.index(Tensor.named("K"))
         for rule in (0, 1):
             K = float(history[layer - 1, rule, at_kernel])
             if not 0 <= K < np.inf:

@@ -1,4 +1,4 @@
-"""Run a System through the layers of a network: numbers and their numerical error."""
+"""Run the recursions of a network's layers through it: numbers and their numerical error."""
 
 from __future__ import annotations
 
@@ -12,17 +12,32 @@ from rgflow.flow.history import History
 from rgflow.flow.inputs import Start
 from rgflow.flow.many_inputs import run_many
 from rgflow.flow.one_input import run_one
-from rgflow.network import MLP
+from rgflow.flow.steps import steps
+from rgflow.layers import Law
+from rgflow.layers.laws import value
+from rgflow.network import Network
 
 
-def run(net: MLP, system: System, begin: Start) -> History:
-    """All tensors of the System at every layer, starting from the Gaussian first layer.
+def run(net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin: Start) -> History:
+    """All tensors of the Systems at every layer, starting from the first layer.
+
+    Parameters
+    ----------
+    systems : dict
+        For each law that occurs the recursions of the same tensors.
+    rules : tuple of L laws
+        That of each layer.
 
     Raises AccuracyError for a flow that overflows or whose Gaussian averages cannot be had.
     """
-    known = first_layer(net, begin.overlap)
+    known = first_layer(net, rules[0], begin.overlap)
+    system = next(iter(systems.values()))
     flow = run_one if system.samples == "one" else run_many
-    history = flow(net.activation, system, known, hyperparameters(net))
+    return checked(net, flow(net.activation, system.tensors, known, steps(net, systems, rules)))
+
+
+def checked(net: Network, history: History) -> History:
+    """The same history; AccuracyError where it is not finite."""
     for tensor, values in history.values.items():
         bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
         if bad.size:
@@ -33,20 +48,22 @@ def run(net: MLP, system: System, begin: Start) -> History:
     return history
 
 
-def hyperparameters(net: MLP) -> Any:
-    """Rows (C_b, C_W, lambda_b, lambda_W, r) for layers 2..L, r = n_l / n_{l-1}."""
-    rows = [
-        (layer.C_b, layer.C_W, layer.lambda_b, layer.lambda_W, net.widths[i] / net.widths[i - 1])
-        for i, layer in enumerate(net.layers)
-        if i > 0
-    ]
-    return np.array(rows, np.float64).reshape(-1, 5)
+def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:
+    """K = C_b + C_W g, Theta = lambda_b + lambda_W g with g = x.x'/n_0, and V if the parameters are not Gaussian.
 
-
-def first_layer(net: MLP, overlap: Any) -> dict[Tensor, Any]:
-    """The Gaussian first layer: K = C_b + C_W x.x'/n_0, Theta = lambda_b + lambda_W x.x'/n_0, all cumulants zero."""
+    The input is given, so that its averages do not fluctuate: only intrinsic cumulants remain,
+    V[1,2,3,4] = sum of coefficient * <x_a x_c> <x_b x_d>.
+    """
     layer = net.layers[0]
-    return {
-        Tensor.named("K"): layer.C_b + layer.C_W * overlap,
-        Tensor.named("Theta"): layer.lambda_b + layer.lambda_W * overlap,
+    V = Tensor.named("V")
+    found = {
+        Tensor.named("K"): layer.value("C_b") + layer.value("C_W") * overlap,
+        Tensor.named("Theta"): layer.value("lambda_b") + layer.value("lambda_W") * overlap,
     }
+    for exchange in law.intrinsic(*V.pairs):
+        weight = float(exchange.coefficient)
+        for symbol in exchange.symbols:
+            weight *= value(layer, symbol, *net.widths[:2])
+        indices = ["".join("_abcd"[jet.sample] for jet in pair) for pair in exchange.pairs]
+        found[V] = found.get(V, 0.0) + weight * np.einsum(f"{','.join(indices)}->abcd", overlap, overlap)
+    return found

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.algebra import Tensor
-from rgflow.codegen import Table
 
 
 @dataclass(frozen=True)
@@ -19,19 +18,24 @@ class State:
 
     Attributes
     ----------
-    table : Table
-        Whose tensors.
+    tensors : tuple of Tensor
+        In the order of the state.
     samples : int
         N, the number of different inputs.
     """
 
-    table: Table
+    tensors: tuple[Tensor, ...]
     samples: int
+
+    @property
+    def arity(self) -> tuple[int, ...]:
+        """Number of sample indices of each tensor."""
+        return tuple(2 * t.level for t in self.tensors)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """The first place of each tensor, then the size of the state."""
-        sizes = [self.samples**arity for arity in self.table.arity]
+        sizes = [self.samples**arity for arity in self.arity]
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     @cached_property
@@ -39,7 +43,7 @@ class State:
         """For each component, the place of the one that symmetry says is equal and that is computed."""
         blocks = [
             offset + _lowest(tensor, arity, self.samples)
-            for tensor, arity, offset in zip(self.table.tensors, self.table.arity, self.offsets[:-1], strict=True)
+            for tensor, arity, offset in zip(self.tensors, self.arity, self.offsets[:-1], strict=True)
         ]
         return np.concatenate(blocks)
 
@@ -52,7 +56,7 @@ class State:
 
     def block(self, values: Any, index: int) -> Any:
         """One tensor's components, as an array (N,) * arity."""
-        return values[self.offsets[index] : self.offsets[index + 1]].reshape((self.samples,) * self.table.arity[index])
+        return values[self.offsets[index] : self.offsets[index + 1]].reshape((self.samples,) * self.arity[index])
 
 
 def _lowest(tensor: Tensor, arity: int, samples: int) -> NDArray[np.int64]:

@@ -1,26 +1,7 @@
-"""From a layer's description to its law: constants and integrand of the random metric, by dispatch on the kind."""
+"""From a layer's description to its laws: constants and integrand of the random metric, by dispatch on the kind."""
 
-from functools import singledispatch
-from typing import Any
+import rgflow.layers.kinds  # noqa: F401  (every kind registers its laws)
+from rgflow.layers.law import Law, Part
+from rgflow.layers.laws import laws
 
-from rgflow.errors import InputError
-from rgflow.layers.dense import DenseLaw
-from rgflow.layers.law import Law
-from rgflow.network import Dense
-
-__all__ = ["Law", "law"]
-
-
-@singledispatch
-def law(layer: Any) -> Law:
-    """The law of a layer described in ``rgflow.network``; InputError for anything else.
-
-    >>> law(Dense()).name
-    'dense'
-    """
-    raise InputError(f"{layer!r} is not a layer; give a description such as rgflow.Dense()")
-
-
-@law.register
-def _(layer: Dense) -> Law:
-    return DenseLaw()
+__all__ = ["Law", "Part", "laws"]

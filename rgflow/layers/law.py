@@ -1,30 +1,71 @@
-"""The law of a layer: how its random metric is made from averages over the neurons below.
+"""The law of a layer: how its random metric is made from the neurons below.
 
 Given the layer below, the jets of the new layer are independent from neuron to neuron, with the metric
 
-    G_ab = Phi(constants_ab, m_ab),     m_ab = (1/n_l) sum_j g_ab(z_j),
+    G_ab = constants_ab + (1/n_l) sum_j g_ab(z_j),
 
-where g is the *integrand*, a function of the jets of one neuron. For a dense layer Phi adds the two and the jets are
-Gaussian; a kind that needs another Phi, or cumulants of its own, extends this protocol and the step that reads it.
+where g is the *integrand*, a function of the jets of one neuron. What a kind may add to a dense layer:
+
+- a part of the integrand may be of z itself instead of sigma(z) (``linear``), and of a stage further below (``back``);
+- a *carry*: the new neuron i keeps ``skip`` times the value of neuron i below, so that z'_a z'_b has the part
+  skip^2 z_a z_b of its own neuron, which is no average;
+- *intrinsic* cumulants: parameters that are not Gaussian, whose fourth cumulant joins two entries of the metric.
+
+A layer with two weight matrices is two laws, one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Protocol
+from fractions import Fraction
+from typing import NamedTuple, Protocol
 
-from rgflow.algebra.jets import Jet
+from rgflow.algebra.jets import Jet, Pair
+
+
+class Part(NamedTuple):
+    """hyperparameters * s_left s_right, averaged over the neurons of the stage ``back`` stages below.
+
+    symbols : their product. linear : of z itself, s = z, instead of s = D_S sigma(z). own : of the new neuron's own
+    value below (always linear), not averaged.
+    """
+
+    symbols: tuple[str, ...]
+    left: Jet
+    right: Jet
+    linear: bool = False
+    own: bool = False
+    back: int = 1
+
+
+class Exchange(NamedTuple):
+    """coefficient * hyperparameters * <s_a s_c> <s_b s_d>: a product of averages over neurons below."""
+
+    coefficient: Fraction
+    symbols: tuple[str, ...]
+    pairs: tuple[Pair, Pair]
 
 
 class Law(Hashable, Protocol):
-    """What the derivation asks of a layer."""
+    """What the derivation asks of a layer, or of one of its weight matrices."""
 
     @property
     def name(self) -> str:
         """The kind, as it is printed."""
 
+    @property
+    def order(self) -> int | None:
+        """The largest total order in 1/n to which the law holds; None: every order."""
+
+    @property
+    def carry(self) -> tuple[str, int] | None:
+        """(skip, stages back) if a neuron keeps its own past; "" for a skip of 1."""
+
     def constants(self, a: Jet, b: Jet) -> tuple[str, ...]:
         """Hyperparameters that enter G_ab as they are."""
 
-    def integrand(self, a: Jet, b: Jet) -> tuple[tuple[str, Jet, Jet], ...]:
-        """g_ab as a sum of (hyperparameter, c, d), each meaning hyperparameter * s_c s_d with s_c = D_S sigma(z)."""
+    def integrand(self, a: Jet, b: Jet) -> tuple[Part, ...]:
+        """g_ab, and the own part of a carry, as a sum of parts."""
+
+    def intrinsic(self, first: Pair, second: Pair) -> tuple[Exchange, ...]:
+        """What parameters that are not Gaussian add to n times the cumulant of two entries, at leading order."""

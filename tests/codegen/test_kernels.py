@@ -41,7 +41,7 @@ def test_plain_twin_runs_the_same_program():
     first = np.zeros(len(jitted.table.tensors))
     first[:2] = 0.8, 1.3
     hyper = np.array([[0.1, 1.2, 0.5, 0.7, 1.0], [0.0, 1.1, 0.4, 0.6, 1.5]])
-    one, two = (flow_with(kernel, first, hyper, 24) for kernel in (jitted, plain))
+    one, two = (flow_with([kernel] * len(hyper), first, hyper, 24) for kernel in (jitted, plain))
     assert one.spread < 1e-6
     one, two = one.history, two.history
     assert np.isfinite(one).all()
@@ -54,7 +54,7 @@ def test_one_step_with_many_inputs_is_the_printed_recursion(jit):
     rng = np.random.default_rng(3)
     system = closure(LETTERS, samples="many")
     kernel = kernel_of(system, jit=jit)
-    state = State(kernel.table, 2)
+    state = State(kernel.table.tensors, 2)
     sigma = (Fraction(1, 4), Fraction(1), Fraction(-1, 2), Fraction(1, 8))
     values = {}
     for tensor in system.tensors:
@@ -135,7 +135,7 @@ def test_closed_forms_and_quadrature_are_the_same_flow(sigma, nodes):
         kernel = kernel_of(system, rg.activation(sigma), closed=closed)
         first = np.zeros(len(kernel.table.tensors))
         first[:2] = 0.8, 1.3
-        passes.append(flow_with(kernel, first, hyper, nodes))
+        passes.append(flow_with([kernel] * len(hyper), first, hyper, nodes))
     one, two = passes
     for a, b, doubt, other in zip(one.brackets, two.brackets, one.doubts, two.doubts, strict=True):
         assert (np.abs(a - b) <= doubt + other + 1e-13 * np.abs(b)).all()  # K of the layers before differs by rounding
@@ -159,7 +159,7 @@ def test_refusals():
     with pytest.raises(InputError, match="many inputs"):
         many.brackets(1.0, 24)
     with pytest.raises(AccuracyError, match="layer 1"):
-        flow_with(compiled("V", "tanh", jit=False), np.array([np.nan, 0.0]), np.zeros((1, 5)), 24)
+        flow_with([compiled("V", "tanh", jit=False)], np.array([np.nan, 0.0]), np.zeros((1, 5)), 24)
 
 
 def test_the_source_shows_the_spelling_that_was_asked_for():

@@ -24,7 +24,8 @@ from sources.pdlt import step as pdlt_step
 from rgflow import closure, derive
 from rgflow.algebra.recursion import term_order
 from rgflow.derive import hypergraphs, step
-from rgflow.layers.dense import DenseLaw
+from rgflow.layers.affine import Affine
+from rgflow.layers.law import Part
 
 derive_module = importlib.import_module("rgflow.derive.derive")  # the package gives its function under this name
 
@@ -168,7 +169,7 @@ def width_ratio_once(patch):
 
 def no_learning_of_weights(patch):
     """The lambda_W part of the integrand is lost."""
-    patch.setattr(DenseLaw, "integrand", lambda self, a, b: (("C_W", a, b),))
+    patch.setattr(Affine, "integrand", lambda self, a, b: (Part(("C_W",), a, b),))
 
 
 def disconnected_graphs(patch):
@@ -177,7 +178,7 @@ def disconnected_graphs(patch):
 
 def no_contraction_to_theta(patch):
     dispositions = step._dispositions
-    patch.setattr(step, "_dispositions", lambda jets: (legs for legs in dispositions(jets) if not legs.thetas))
+    patch.setattr(step, "_dispositions", lambda jets: (legs for legs in dispositions(jets) if not legs.pairs))
 
 
 def no_mixed_legs(patch):
@@ -195,7 +196,7 @@ def no_shift_of_the_kernel(patch):
 
 
 def no_biases(patch):
-    patch.setattr(DenseLaw, "constants", lambda self, a, b: ())
+    patch.setattr(Affine, "constants", lambda self, a, b: ())
 
 
 def no_second_block_in_faa_di_bruno(patch):

@@ -1,0 +1,154 @@
+"""The lines of a Linked recursion as text and as LaTeX.
+
+A prime marks the new layer. Of a layer with several weight matrices, what belongs to an inner one carries its letter;
+what carries none, on the right, is of the layer below.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from rgflow.algebra.jets import Edges, Jet
+from rgflow.algebra.response import Answer, Entry, Line, Neuron
+from rgflow.algebra.tensor import Tensor
+from rgflow.algebra.tex import symbol_tex
+
+LETTER = "efghijk"
+INNER = "hijk"  # of the weight matrices within a layer
+
+
+def head(tensor: Tensor, carries: bool, noisy: bool) -> list[str]:
+    """How a tensor of two entries follows from the lines, and what the noise is."""
+    law = [_noise_law()] if noisy else []
+    if tensor.level == 1:
+        return law
+    p, q = ((a.edges, b.edges) for a, b in tensor.pairs)
+    past = ""
+    if carries:
+        past = f" + 2 n <η[{_jets(p)}] {_metric(q)}>"
+        if _jets(p) != _jets(q):
+            past = f" + n <η[{_jets(p)}] {_metric(q)}> + n <η[{_jets(q)}] {_metric(p)}>"
+    return [f"{tensor.name} = n <{_metric(p)} {_metric(q)}>{past}", *law]
+
+
+def _noise_law() -> str:
+    return "n <η[f](l) η[g](m)> = <f(z^l) g(z^m)> - <f(z^l)> <g(z^m)>"
+
+
+def text_line(line: Line, stages: int) -> str:
+    """``δG' = skip^2 δG + 1/2 C_W <∂^2[σσ]> δG + C_W η[σσ]``."""
+    terms = [*line.constants]
+    for answer in line.answers:
+        sign = "-" if answer.coefficient < 0 else ""
+        terms.append(sign + _term(answer, line))
+    right = " + ".join(terms).replace("+ -", "- ") or "0"
+    inner = line.stage < stages - 1
+    return f"{_left(line)}{'_' + INNER[line.stage] if inner else ''}' = {right}"
+
+
+def _left(line: Line) -> str:
+    return _metric(line.entry) if line.kind == "fluctuation" else _mean_name(line.entry, line.kind)
+
+
+def _mean_name(entry: Entry, kind: str) -> str:
+    return Tensor.of([(Jet(0, entry[0]), Jet(0, entry[1]))], int(kind == "shift")).name
+
+
+def _term(answer: Answer, line: Line) -> str:
+    mark = _mark(line.stage, answer.back)
+    size = abs(answer.coefficient)
+    parts = [str(size)] if size != 1 else []
+    for symbol in dict.fromkeys(answer.symbols):
+        parts.append(_power(symbol, answer.symbols.count(symbol)))
+    for name, count in (("Theta", answer.thetas), ("K", answer.kernels)):
+        parts += [_power(name + mark, count)] if count else []
+    if answer.bracket is not None:
+        parts.append(f"<{_function(Neuron(answer.bracket.orders, answer.bracket.pending))}>{mark}")
+    parts += _fluctuations(answer, line, mark)
+    return " ".join(parts) or "1"
+
+
+def _fluctuations(answer: Answer, line: Line, mark: str) -> list[str]:
+    names = [_metric(entry) + mark for entry in answer.entries]
+    if answer.noise is not None:
+        names = [f"η[{_function(answer.noise)}]{mark}", *names]
+    if line.kind == "fluctuation" or not names:
+        return names
+    if len(names) == 1:
+        return [_mean_name(answer.entries[0], "shift") + mark]
+    if answer.noise is None:
+        pairs = [(Jet(0, a), Jet(0, b)) for a, b in answer.entries]
+        return [Tensor.of(pairs).name + mark]
+    return [f"n <{' '.join(names)}>"]
+
+
+def _mark(stage: int, back: int) -> str:
+    below = stage - back
+    return f"_{INNER[below]}" if below >= 0 else ""
+
+
+def _metric(entry: Entry) -> str:
+    inside = _jets(entry)
+    return "δG" if inside == "z z" else f"δG[{inside}]"
+
+
+def _jets(jets: tuple[Edges, ...]) -> str:
+    return " ".join("z" + ("_" + "".join(LETTER[e] for e in jet) if jet else "") for jet in jets)
+
+
+def _function(neuron: Neuron) -> str:
+    if not neuron.orders:
+        return _jets(neuron.jets)
+    inside = "".join("σ" + ("'" * k if k <= 3 else f"^({k})") for k in neuron.orders)
+    inside = inside if not neuron.pending else f"{_power('∂', neuron.pending)}[{inside}]"
+    return f"{inside} {_jets(neuron.jets)}" if neuron.jets else inside
+
+
+def _power(name: str, power: int) -> str:
+    return name if power == 1 else f"{name}^{power}"
+
+
+# LaTeX ---------------------------------------------------------------------------------------------------------------
+
+
+def latex_head(tensor: Tensor, carries: bool, noisy: bool) -> list[str]:
+    """The head in LaTeX."""
+    rows = []
+    for row in head(tensor, carries, noisy):
+        left, right = row.split(" = ", 1)
+        rows.append(f"{_tex(left)} &= {_tex(right)}")
+    return rows
+
+
+def latex_line(line: Line, stages: int) -> str:
+    """A line in LaTeX, aligned at the equals sign."""
+    left, right = text_line(line, stages).split(" = ", 1)
+    return f"{_tex(left)} &= {_tex(right)}"
+
+
+def _tex(text: str) -> str:
+    """Our own text, word by word: every word is one of the few that the functions above write."""
+    words = []
+    for word in text.replace("]>", "] >").split(" "):
+        words.append(_word(word))
+    return r"\,".join(words).replace(r"\,+\,", " + ").replace(r"\,-\,", " - ").replace(r"\,=\,", " = ")
+
+
+def _word(word: str) -> str:
+    if "/" in word and word.replace("/", "").isdigit():
+        value = Fraction(word)
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    base, _, power = word.partition("^")
+    if base in ("skip",) or (base.split("_")[0] in ("C", "lambda") and base.count("_") == 1):
+        return symbol_tex(base) + (f"^{{{power}}}" if power else "")
+    for letter, tex in (
+        ("Theta", r"\Theta"),
+        ("δ", r"\delta "),
+        ("η", r"\eta "),
+        ("σ", r"\sigma"),
+        ("∂", r"\partial"),
+        ("<", r"\langle "),
+        (">", r"\rangle "),
+    ):
+        word = word.replace(letter, tex)
+    return word

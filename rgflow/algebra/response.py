@@ -1,0 +1,152 @@
+"""How one entry of the metric answers to those below it: what layers whose neurons keep their past need.
+
+With a carry the neurons of a layer are not independent given the metric of the layer below, since each remembers its
+own past. They are independent on the leading Gaussian, and what fluctuates is a sum of two: the *noise* of finitely
+many neurons, and the *response* to the fluctuating metric of the layers below,
+
+    dG_ab(l+1) = skip^2 dG_ab(l) + sum over legs of <..> dG_cd(l) + C_W eta[s_a s_b](l) + ...
+
+where eta[f](l) is the average of f - <f> over the n neurons of layer l, and at leading order in 1/n
+
+    n <eta[f](l) eta[g](m)> = <f(z^l) g(z^m)> - <f(z^l)> <g(z^m)>,     <z^l z^m> = skip^(l-m) K(m)  for l >= m.
+
+All cumulants of two entries, at any two layers, and the first correction to one follow from these lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from itertools import permutations, product
+from typing import Any
+
+from rgflow.algebra.jets import Edges
+from rgflow.algebra.terms import Bracket
+
+Entry = tuple[Edges, Edges]  # the directions of the two jets of one entry of the metric
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A function f of one neuron: d^pending prod sigma^{(k)}(z) times jets, or a product of jets alone (then k = ()).
+
+    jets : the directions of each jet, () for z itself.
+    """
+
+    orders: tuple[int, ...] = ()
+    pending: int = 0
+    jets: tuple[Edges, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """coefficient * symbols * bracket * Theta^thetas * K^kernels * what fluctuates ``back`` stages below.
+
+    Exactly one kind of fluctuation: ``entries``, one (its fluctuation, or in the line of a mean also its mean) or two
+    (their cumulant); ``noise``, a function of one neuron, in the line of a mean together with one entry, to whose
+    fluctuation it is correlated. ``own`` marks the part that a neuron carries along.
+    """
+
+    coefficient: Fraction
+    symbols: tuple[str, ...]
+    bracket: Bracket | None
+    thetas: int
+    kernels: int
+    back: int
+    entries: tuple[Entry, ...] = ()
+    noise: Neuron | None = None
+    own: bool = False
+
+
+# What a line is the line of: a leading mean, the fluctuation of an entry, or the mean at next order.
+MEAN, FLUCTUATION, SHIFT = "mean", "fluctuation", "shift"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry of the metric at one weight matrix of the layer.
+
+    Attributes
+    ----------
+    kind : "mean", "fluctuation" or "shift"
+    entry : pair of tuples of directions
+    stage : int
+        Which of the layer's laws, from 0; the last is the layer's z.
+    constants : tuple of str
+        Hyperparameters that enter as they are.
+    answers : tuple of Answer
+    """
+
+    kind: str
+    entry: Entry
+    stage: int
+    constants: tuple[str, ...]
+    answers: tuple[Answer, ...]
+
+
+Joint = tuple[Entry, Entry]
+Ask = tuple[Neuron, Entry]
+
+
+@lru_cache(maxsize=65536)
+def joint(first: Entry, second: Entry) -> Joint:
+    """Two entries with their directions renamed and their jets in order, so that equal cumulants are equal.
+
+    >>> joint(((), (5,)), ((5,), ()))
+    (((0,), ()), ((0,), ()))
+    """
+    return min(_renamed(first, second), key=_rank)
+
+
+@lru_cache(maxsize=65536)
+def ask(f: Neuron, q: Entry) -> Ask:
+    """The noise of a function with an entry, renamed and in order like :func:`joint`."""
+    found = [
+        (Neuron(f.orders, f.pending, tuple(sorted(jets[2:]))), (jets[0], jets[1]))
+        for entry in (q, q[::-1])
+        for jets in renamings((*entry, *f.jets))
+    ]
+    return min(found, key=lambda each: (*(-len(jet) for jet in each[1]), each[1], each[0].jets))
+
+
+def alone(entry: Entry) -> Entry:
+    """One entry by itself, in the same order."""
+    return joint(entry, ((), ()))[0]
+
+
+def _renamed(first: Entry, second: Entry) -> Iterator[Joint]:
+    for one, two in product((first, first[::-1]), (second, second[::-1])):
+        for jets in renamings((*one, *two)):
+            yield ((jets[0], jets[1]), (jets[2], jets[3]))
+
+
+def renamings(jets: tuple[Edges, ...]) -> Iterator[tuple[Edges, ...]]:
+    """The same jets under every naming of their directions by 0, 1, ..."""
+    edges = sorted({edge for jet in jets for edge in jet})
+    for order in permutations(range(len(edges))):
+        names = dict(zip(edges, order, strict=True))
+        yield tuple(tuple(sorted(names[edge] for edge in jet)) for jet in jets)
+
+
+def collected(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """Like answers added up, with their directions named alike."""
+    sums: dict[Answer, Fraction] = defaultdict(Fraction)
+    for answer in answers:
+        entries, noise = answer.entries, answer.noise
+        if noise is not None and entries:
+            noise, only = ask(noise, entries[0])
+            entries = (only,)
+        elif len(entries) == 2:
+            first, second = entries
+            one, other = joint(first, second), joint(second, first)
+            entries = one if _rank(one) <= _rank(other) else other
+        sums[replace(answer, coefficient=Fraction(1), entries=entries, noise=noise)] += answer.coefficient
+    return tuple(replace(answer, coefficient=total) for answer, total in sums.items() if total)
+
+
+def _rank(pair: Joint) -> tuple[Any, ...]:
+    jets = (*pair[0], *pair[1])
+    return (tuple(-len(jet) for jet in jets), jets)

@@ -1,0 +1,106 @@
+"""The leading means of a network of stages: K and Theta of any number of inputs, with their numerical error.
+
+K = constants + sum over parts of C_W <s_a s_b> (or of K below, for a part without activation) + skip^2 K below
+Theta likewise, with <s'_a s'_b> Theta below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rgflow.activations import Activation
+from rgflow.algebra import Bracket
+from rgflow.algebra.jets import Jet
+from rgflow.algebra.response import Entry
+from rgflow.derive.response import PLAIN, mean
+from rgflow.errors import AccuracyError
+from rgflow.flow.moments import plan
+from rgflow.layers.stages import Stage
+
+TANGENT: Entry = ((0,), (0,))
+EPSILON = np.finfo(float).eps
+
+
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """K and Theta of every stage, (S, N, N), and bounds on their numerical error."""
+
+    K: Any
+    Theta: Any
+    K_error: Any
+    Theta_error: Any
+
+
+def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Leading:
+    """Flow K and Theta from the overlaps x.x'/n_0 of the inputs through all stages."""
+    samples = len(overlap)
+    shapes = tuple(
+        dict.fromkeys(
+            _shape(answer.bracket)
+            for stage in stages[1:]
+            for entry in (PLAIN, TANGENT)
+            for answer in mean(entry, stage.law)
+            if answer.bracket is not None
+        )
+    )
+    moments = plan(shapes, samples)
+    size = samples**2
+    values: dict[Entry, list[Any]] = {PLAIN: [], TANGENT: []}
+    errors: dict[Entry, list[Any]] = {PLAIN: [], TANGENT: []}
+    blocks: list[dict[Bracket, tuple[Any, Any]]] = []
+    for t, stage in enumerate(stages):
+        for entry in (PLAIN, TANGENT):
+            constants = sum(map(stage.value, stage.law.constants(Jet(0, entry[0]), Jet(1, entry[1]))))
+            total = np.full((samples, samples), float(constants))
+            doubt = np.zeros((samples, samples))
+            if t == 0:
+                weight, rate = stage.description.value("C_W"), stage.description.value("lambda_W")
+                total = total + (weight if entry == PLAIN else rate) * overlap
+            else:
+                for answer in mean(entry, stage.law):
+                    below = t - answer.back
+                    term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones((samples, samples))
+                    spread = np.zeros((samples, samples))
+                    factors = [(values[PLAIN][below], errors[PLAIN][below])] * answer.kernels
+                    factors += [(values[TANGENT][below], errors[TANGENT][below])] * answer.thetas
+                    if answer.bracket is not None:
+                        factors.append(blocks[below][_shape(answer.bracket)])
+                    for value, error in factors:
+                        spread = np.abs(term) * error + spread * (np.abs(value) + error)
+                        term = term * value
+                    total, doubt = total + term, doubt + spread
+            values[entry].append(total)
+            errors[entry].append(doubt + 4 * EPSILON * np.abs(total))
+        blocks.append(_averages(activation, moments, shapes, size, values[PLAIN][t], errors[PLAIN][t], stage))
+    found = [np.array(rows) for rows in (values[PLAIN], values[TANGENT], errors[PLAIN], errors[TANGENT])]
+    return Leading(*found)
+
+
+def _shape(bracket: Bracket) -> Bracket:
+    return Bracket(bracket.factors, 0)
+
+
+def _averages(
+    activation: Activation, moments: Any, shapes: tuple[Bracket, ...], size: int, K: Any, doubt: Any, stage: Stage
+) -> dict[Bracket, tuple[Any, Any]]:
+    """The brackets at K as matrices over inputs, with errors: their own and what that of K makes of them."""
+    if not np.isfinite(K).all():
+        raise AccuracyError(
+            f"K of {activation.name} is not finite at layer {stage.layer}: the flow runs away; "
+            "choose a smaller C_W, C_V or skip, or fewer layers"
+        )
+    if not shapes:
+        return {}
+    found, errors = moments.evaluate(activation, K)
+    outward = np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K))
+    moved, _ = moments.evaluate(activation, K + outward * doubt)
+    errors = errors + EPSILON * np.abs(found) + np.abs(moved - found)
+    block = {}
+    for shape, offset in zip(shapes, moments.offsets, strict=True):
+        place = slice(int(offset), int(offset) + size)
+        block[shape] = (found[place].reshape(K.shape), errors[place].reshape(K.shape))
+    return block

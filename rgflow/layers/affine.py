@@ -1,0 +1,73 @@
+"""Layers with Gaussian parameters: z' = bias + sum of weights times activated or plain values + skip z.
+
+    G_ab = C_b [S_a = S_b = {}] + lambda_b [S_a = S_b = {e}] + sum over sources of (1/n) sum_j g_ab(z_j)
+    g_ab = C_W s_a s_b + lambda_W sum_{e in S_a and S_b} s_{a-e} s_{b-e},       s_a = D_S sigma(z_alpha), or z_a itself
+
+The C_W part averages over the weights; the lambda_W part over the tangent directions of the layer's own weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rgflow.algebra.jets import Jet, Pair
+from rgflow.layers.law import Exchange, Part
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights that read a stage below: their variance, their learning rate, which stage, and what of it.
+
+    An empty name stands for 1 (weight) or for 0 (rate: the weights are not trained).
+    """
+
+    weight: str = "C_W"
+    rate: str = "lambda_W"
+    linear: bool = False
+    back: int = 1
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The law of a layer with Gaussian parameters (see :class:`rgflow.layers.law.Law`).
+
+    bias : names of the variance and of the learning rate of biases; empty where there is none.
+    carry : (name of the skip strength, stages back); None without a skip.
+    limit : the largest total order in 1/n to which the law holds, if a kind has one.
+    odd : it holds for odd activations only.
+    """
+
+    name: str
+    bias: tuple[str, ...] = ("C_b", "lambda_b")
+    sources: tuple[Source, ...] = (Source(),)
+    carry: tuple[str, int] | None = None
+    limit: int | None = None
+    odd: bool = False
+
+    @property
+    def order(self) -> int | None:
+        """Every order; with a carry the first beyond the leading one."""
+        return 1 if self.limit is None and self.carry is not None else self.limit
+
+    def constants(self, a: Jet, b: Jet) -> tuple[str, ...]:
+        if a.edges != b.edges or len(a.edges) > 1:
+            return ()
+        return tuple(name for name in self.bias[len(a.edges) : len(a.edges) + 1] if name)
+
+    def integrand(self, a: Jet, b: Jet) -> tuple[Part, ...]:
+        parts = []
+        if self.carry is not None:
+            skip, back = self.carry
+            parts.append(Part((skip, skip) if skip else (), a, b, linear=True, own=True, back=back))
+        for source in self.sources:
+            weight = (source.weight,) if source.weight else ()
+            parts.append(Part(weight, a, b, source.linear, back=source.back))
+            if source.rate:
+                shared = [edge for edge in a.edges if edge in b.edges]
+                parts += [
+                    Part((source.rate,), a.without(e), b.without(e), source.linear, back=source.back) for e in shared
+                ]
+        return tuple(parts)
+
+    def intrinsic(self, first: Pair, second: Pair) -> tuple[Exchange, ...]:
+        return ()
