@@ -12,13 +12,13 @@ import numpy as np
 
 from rgflow.activations import activation
 from rgflow.errors import InputError, RgflowError, StoreError
-from rgflow.network import MLP
+from rgflow.network import Network
 
 if TYPE_CHECKING:
     import xarray
 
 FLOWS = ("coefficients", "totals")
-KINDS = (*FLOWS, "phase diagram")
+KINDS = (*FLOWS, "phase diagram", "variation", "variation diagram")
 
 
 def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
@@ -38,7 +38,7 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            f"save takes a Dataset that rgflow.flow, total, sample or phase_diagram returned; this is {lacking}"
+            f"save takes a Dataset that rgflow.flow, total, sample, phase_diagram or variation returned; this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:
@@ -66,7 +66,7 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     """Read a Dataset that :func:`save` wrote.
 
-    ``rgflow.MLP.from_json(ds.attrs["network"])`` is the network of a flow,
+    ``rgflow.Network.from_json(ds.attrs["network"])`` is the network of a flow,
     ``rgflow.activation(ds.attrs["activation"])`` the activation of a phase diagram.
 
     Raises StoreError if the file is missing, truncated or not a result of rgflow; InputError for names save refuses.
@@ -106,7 +106,7 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     if "network" not in ds.attrs:
         return "a Dataset without its network"
     try:
-        MLP.from_json(ds.attrs["network"])
+        Network.from_json(ds.attrs["network"])
     except RgflowError as error:
         return f"a Dataset whose network cannot be read ({error})"
     return None

@@ -77,21 +77,25 @@ class Linked:
         return found
 
     def _flow_pairs(self) -> None:
-        for t, stage in enumerate(self.stages):
-            for u in (slice(0, t), slice(t, t + 1)):  # earlier stages first: the last step leans on them
-                for (p, q), values in self.pairs.items():
-                    if t:
-                        for answer in response(p, stage.law):
-                            below, weight = t - answer.back, self._weight(stage, answer, t)
-                            if answer.noise is None:
-                                values[t, u] += weight * self.pairs[joint(answer.entries[0], q)][below, u]
-                            else:
-                                values[t, u] += weight * self.noises[ask(answer.noise, q)][below, u]
-                    if u.start == t:
-                        values[t, t] += self._intrinsic(p, q, t)
-                for (p, q), values in self.pairs.items():
-                    if u.start != t:
-                        self.pairs[joint(q, p)][u, t] = values[t, u]
+        for t in range(len(self.stages)):
+            # with earlier stages first: the cumulants of a stage with itself lean on them
+            for (p, q), values in self.pairs.items():
+                values[t, :t] = self._answered(p, q, t, slice(0, t))
+            for (p, q), values in self.pairs.items():
+                self.pairs[joint(q, p)][:t, t] = values[t, :t]
+            for (p, q), values in self.pairs.items():
+                values[t, t] = self._answered(p, q, t, slice(t, t + 1))[0] + self._intrinsic(p, q, t)
+
+    def _answered(self, p: Entry, q: Entry, t: int, u: slice) -> Any:
+        """<dG_p(t) dG_q(u)> by the line of p; nothing at the first stage."""
+        stage, total = self.stages[t], np.zeros(u.stop - u.start)
+        for answer in response(p, stage.law) if t else ():
+            below, weight = t - answer.back, self._weight(stage, answer, t)
+            if answer.noise is None:
+                total += weight * self.pairs[joint(answer.entries[0], q)][below, u]
+            else:
+                total += weight * self.noises[ask(answer.noise, q)][below, u]
+        return total
 
     def _intrinsic(self, p: Entry, q: Entry, t: int) -> float:
         """Cumulants of parameters that are not Gaussian."""

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from rgflow.checks import whole
 from rgflow.errors import InputError, UnknownName
 from rgflow.network.kinds.dense import Dense
-from rgflow.network.network import HYPERPARAMETERS, Network, checked_widths, read_json
+from rgflow.network.network import HYPERPARAMETERS, Network, checked_widths
 
 
 @dataclass(frozen=True, init=False)
@@ -88,16 +88,12 @@ class MLP(Network):
         values = {name: list(self.hyperparameter(name)) for name in HYPERPARAMETERS}
         return {"widths": list(self.widths), "activation": self.activation.formula_text, **values}
 
-    @classmethod
-    def from_json(cls, text: str) -> MLP:
-        """The network of :meth:`to_json`; the formula is parsed by the whitelist, nothing is evaluated.
+    _described = frozenset({"widths", "activation", *HYPERPARAMETERS})
 
-        >>> net = MLP([3, 5, 1], "gelu", C_W=1.5)
-        >>> MLP.from_json(net.to_json()) == net
-        True
-        """
-        found = read_json(text, "MLP", {"widths", "activation", *HYPERPARAMETERS})
-        return cls(found.pop("widths"), found.pop("activation"), **found)
+    @classmethod
+    def _of(cls, found: dict[str, Any]) -> Self:
+        values = dict(found)
+        return cls(values.pop("widths"), values.pop("activation"), **values)
 
     def __repr__(self) -> str:
         parts = [f"{list(self.widths)}", repr(self.activation.formula_text)]

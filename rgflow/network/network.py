@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import rgflow.network.kinds  # noqa: F401  (every kind is known by its name)
 from rgflow.activations import Activation
@@ -79,17 +79,37 @@ class Network:
         return json.dumps({"kind": "Network", **described})
 
     @classmethod
-    def from_json(cls, text: str) -> Network:
-        """The network of :meth:`to_json`; the formula is parsed by the whitelist, nothing is evaluated.
+    def from_json(cls, text: str) -> Self:
+        """The network of :meth:`to_json`, an MLP if it was one; the formula is parsed, never evaluated.
 
         >>> net = Network([Dense(C_W=2.0)], [3, 1], "gelu")
         >>> Network.from_json(net.to_json()) == net
         True
         """
-        found = read_json(text, "Network", {"widths", "activation", "layers"})
+        try:
+            found = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            raise InputError(f"{text!r} is not the JSON description of a network") from None
+        kind = found.pop("kind", None) if isinstance(found, dict) else None
+        described = _NETWORKS.get(kind) if isinstance(kind, str) else None
+        if described is None or not issubclass(described, cls):
+            raise InputError(f"{text!r} does not describe {_named(cls.__name__)}")
+        expected = described._described
+        if set(found) != expected or not isinstance(found["activation"], str):
+            what = _named(described.__name__)
+            raise InputError(f"the description of {what} holds {sorted(expected)}; this one has {sorted(found)}")
+        return described._of(found)
+
+    _described: ClassVar[frozenset[str]] = frozenset({"widths", "activation", "layers"})
+
+    @classmethod
+    def _of(cls, found: dict[str, Any]) -> Self:
         if not isinstance(found["layers"], list):
             raise InputError(f"layers is {found['layers']!r}; it must be a list of layers")
-        return Network([_layer(each) for each in found["layers"]], found["widths"], found["activation"])
+        return cls([_layer(each) for each in found["layers"]], found["widths"], found["activation"])
+
+    def __init_subclass__(cls) -> None:
+        _NETWORKS[cls.__name__] = cls
 
     def __repr__(self) -> str:
         groups: list[tuple[Layer, int]] = []
@@ -100,18 +120,11 @@ class Network:
         return f"Network({listed}, {list(self.widths)}, {self.activation.formula_text!r})"
 
 
-def read_json(text: str, kind: str, expected: set[str]) -> dict[str, Any]:
-    """The fields of a JSON description of the given kind; InputError for anything else."""
-    try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        raise InputError(f"{text!r} is not the JSON description of a network") from None
-    if not isinstance(found, dict) or found.pop("kind", None) != kind:
-        raise InputError(f"{text!r} does not describe {'an MLP' if kind == 'MLP' else f'a {kind}'}")
-    if set(found) != expected or not isinstance(found["activation"], str):
-        named = "an MLP" if kind == "MLP" else f"a {kind}"
-        raise InputError(f"the description of {named} holds {sorted(expected)}; this one has {sorted(found)}")
-    return found
+_NETWORKS: dict[str, type[Network]] = {"Network": Network}
+
+
+def _named(kind: str) -> str:
+    return f"an {kind}" if kind == "MLP" else f"a {kind}"
 
 
 def checked_widths(widths: Iterable[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from rgflow.algebra import Tensor
 from rgflow.components import Component, distinct, families, has_unit, number_of_samples, picked, unit, unit_tex
 from rgflow.errors import InputError
 from rgflow.flow import total
-from rgflow.network import HYPERPARAMETERS, MLP
+from rgflow.network import HYPERPARAMETERS, Network
 
 if TYPE_CHECKING:
     import xarray
@@ -108,7 +108,7 @@ def _check_kinds(ds: xarray.Dataset, mc: xarray.Dataset | None) -> None:
 
 def _check_same(ds: xarray.Dataset, mc: xarray.Dataset) -> None:
     """Points and lines are of one network and the same inputs, or they say nothing of each other."""
-    described = [MLP.from_json(data.attrs["network"]) if "network" in data.attrs else None for data in (ds, mc)]
+    described = [Network.from_json(data.attrs["network"]) if "network" in data.attrs else None for data in (ds, mc)]
     if None in described:  # what the arrays themselves tell
         same = all(np.array_equal(ds[name], mc[name]) for name in ("fan_in", *HYPERPARAMETERS))
         same = same and ds.attrs.get("activation") == mc.attrs.get("activation")
