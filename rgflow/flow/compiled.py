@@ -9,6 +9,7 @@ from rgflow.activations import Activation, activation
 from rgflow.algebra import Tensor
 from rgflow.brackets.kinks import check_kinks
 from rgflow.derive import closure
+from rgflow.network import Layer
 
 if TYPE_CHECKING:
     from rgflow.codegen import Kernel
@@ -21,6 +22,7 @@ def compiled(
     samples: str = "one",
     kinks: str = "error",
     jit: bool = True,
+    layer: Layer | None = None,
 ) -> Kernel:
     """The compiled kernel of the named tensors and all they depend on.
 
@@ -34,6 +36,8 @@ def compiled(
     kinks : "error" or "almost_everywhere"
     jit : bool
         False gives the same program as plain Python.
+    layer : a layer description, default ``Dense()``
+        As for :func:`rgflow.closure`.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def compiled(
     >>> compiled("V", "erf").methods
     {((0, 0), 0): 'closed form', ((0, 0), 2): 'closed form', ((0, 0, 0, 0), 0): 'quadrature'}
     """
-    system = closure(names, samples=samples)
+    system = closure(names, samples=samples, layer=layer)
     chosen = activation(sigma)
     check_kinks(system, chosen, kinks)
     from rgflow.codegen import kernel
