@@ -29,23 +29,25 @@ class Purpose(IntEnum):
     BIASES = 2
     WEIGHT_DIRECTIONS = 3
     BIAS_DIRECTIONS = 4
+    LOSS = 5
 
 
 class Streams:
-    """The random streams of one batch of networks, one for each layer and purpose."""
+    """The random streams of one batch of networks, one for each layer, purpose and place inside the layer."""
 
     def __init__(self, root: np.random.SeedSequence, batch: int):
         self._root = root
         self._batch = batch
-        self._open: dict[tuple[Purpose, int], np.random.Generator] = {}
+        self._open: dict[tuple[int, int], np.random.Generator] = {}
 
-    def __call__(self, purpose: Purpose, layer: int) -> np.random.Generator:
-        """The generator of this layer and purpose; it continues where its last use stopped."""
-        if (purpose, layer) not in self._open:
-            key = (*self._root.spawn_key, _FAMILY, self._batch, layer, int(purpose))
+    def __call__(self, purpose: Purpose, layer: int, place: int = 0) -> np.random.Generator:
+        """The generator of this layer, purpose and place; it continues where its last use stopped."""
+        number = int(purpose) + len(Purpose) * place
+        if (number, layer) not in self._open:
+            key = (*self._root.spawn_key, _FAMILY, self._batch, layer, number)
             sequence = np.random.SeedSequence(self._root.entropy, spawn_key=key, pool_size=self._root.pool_size)
-            self._open[purpose, layer] = np.random.Generator(np.random.PCG64(sequence))
-        return self._open[purpose, layer]
+            self._open[number, layer] = np.random.Generator(np.random.PCG64(sequence))
+        return self._open[number, layer]
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:

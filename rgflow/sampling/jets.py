@@ -13,7 +13,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.network import Dense
 from rgflow.sampling import draw
 from rgflow.sampling.draw import Array, Purpose, Streams
 
@@ -113,13 +112,17 @@ def propagate(s: Mapping[Directions, Array], W: Array, tangents: Sequence[tuple[
 
 
 def tangents(
-    streams: Streams, layer: int, dense: Dense, count: int, n: int, width: int, pool: int
+    streams: Streams, layer: int, place: int, rates: tuple[float, float], shape: tuple[int, int, int], pool: int
 ) -> list[tuple[Array, Array]]:
-    """For each of ``pool`` directions eps^W (count, n, width) and eps^b (count, 1, width), of covariance lambda."""
-    by_weight = streams(Purpose.WEIGHT_DIRECTIONS, layer)
-    by_bias = streams(Purpose.BIAS_DIRECTIONS, layer)
-    eps_W = draw.signs(by_weight, count, (pool, n, width), float(np.sqrt(dense.lambda_W / n)))
-    eps_b = draw.signs(by_bias, count, (pool, 1, width), float(np.sqrt(dense.lambda_b)))
+    """For each of ``pool`` directions eps^W (count, n, width) and eps^b (count, 1, width), of covariance lambda.
+
+    ``rates`` are lambda_W and lambda_b, ``shape`` is that of eps^W; ``place`` tells the weights of a layer apart.
+    """
+    count, n, width = shape
+    by_weight = streams(Purpose.WEIGHT_DIRECTIONS, layer, place)
+    by_bias = streams(Purpose.BIAS_DIRECTIONS, layer, place)
+    eps_W = draw.signs(by_weight, count, (pool, n, width), float(np.sqrt(rates[0] / n)))
+    eps_b = draw.signs(by_bias, count, (pool, 1, width), float(np.sqrt(rates[1])))
     return [(eps_W[:, e], eps_b[:, e]) for e in range(pool)]
 
 

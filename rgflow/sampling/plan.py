@@ -10,7 +10,7 @@ import numpy as np
 
 from rgflow.checks import kinks_rule
 from rgflow.errors import InputError, KinkError
-from rgflow.network import MLP
+from rgflow.network import Dense, Network
 from rgflow.sampling.estimators import LETTERS
 from rgflow.sampling.jets import Directions, subsets
 from rgflow.sampling.statistics import MINIMUM_BATCHES, batch_sizes
@@ -19,6 +19,8 @@ _OF_NEURONS = {"K", "V", "V6"}
 _OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
 # Tangent directions drawn for each network: ddNTK letters hold two; more lower the variance no faster than they cost.
 _POOL = 2
+# Stages that a layer has at most, for the estimate of its memory.
+_STAGES = 4
 # A chunk that stays in the processor's cache is faster than a large one.
 _CACHE = 2**21
 # Integers up to here are floats: weights and progress stay exact.
@@ -47,7 +49,7 @@ def check_networks(networks: int, names: Collection[str]) -> None:
 class Plan:
     """A validated request for networks; ``inputs`` counts those that differ."""
 
-    net: MLP
+    net: Network
     inputs: int
     names: tuple[str, ...]
 
@@ -67,16 +69,22 @@ class Plan:
         return _POOL if self.letters else 0
 
     @property
+    def _measured(self) -> set[str]:
+        """The letters whose jets are needed: orthogonal weights mix S, T and U."""
+        mixed = {"S", "T", "U"}
+        return set(self.names) | (mixed if mixed & set(self.names) and not self.independent else set())
+
+    @property
     def sets(self) -> list[Directions]:
         """The sets of directions along which neurons are differentiated."""
-        return subsets(self.pool, 2 if {"R", "S"} & set(self.names) else 1)
+        return subsets(self.pool, 2 if {"R", "S"} & self._measured else 1)
 
     @property
     def sides(self) -> list[tuple[Directions, Directions]]:
         """The (A, B) of the tangent kernel's jets M[A|B]."""
         most = 2 if "R" in self.names else 1
         sides: list[tuple[Directions, Directions]] = [(chosen, ()) for chosen in self.sets if len(chosen) <= most]
-        if {"T", "U"} & set(self.names):
+        if {"T", "U"} & self._measured:
             sides += [((f,), (g,)) for f, g in combinations(range(self.pool), 2)]
         return sides
 
@@ -94,12 +102,21 @@ class Plan:
             kept.append("G")
         if wanted & {"Theta", "A", "D"}:
             kept.append("Hbar")
+        if not self.independent:
+            within = {"V2": {"V", "V6"}, "V3": {"V6"}, "D2": {"D"}, "A2": {"A"}}
+            kept += [moment for moment, letters in within.items() if wanted & letters]
         return tuple(kept)
+
+    @property
+    def independent(self) -> bool:
+        """Whether the neurons of a layer are known to be independent given those below; no harm in not knowing."""
+        return all(type(layer) is Dense for layer in self.net.layers[1:])
 
     def entries(self, moment: str) -> tuple[int, ...]:
         """Shape of one per-network number at one layer."""
-        if moment in ("G", "Hbar"):
-            return (self.inputs * (self.inputs + 1) // 2,)
+        pairs = {"G": 1, "Hbar": 1, "V2": 2, "D2": 2, "A2": 2, "V3": 3}
+        if moment in pairs:
+            return (self.inputs * (self.inputs + 1) // 2,) * pairs[moment]
         return (self.inputs,) * 4
 
     def check_kinks(self, kinks: str) -> None:
@@ -109,7 +126,8 @@ class Plan:
         ------
         KinkError
             For a kinked sigma and P..U, and for a discontinuous one and anything that holds sigma'. P and Q of one
-            input with sigma = 0 at its kinks are measured: there sigma'' stands beside a sigma that vanishes with it.
+            input with sigma = 0 at its kinks are measured in dense networks: there sigma'' stands beside a sigma that
+            vanishes with it.
         """
         sigma = self.net.activation
         if kinks_rule(kinks) == "almost_everywhere" or not sigma.kinks:
@@ -117,7 +135,8 @@ class Plan:
         allowed = set(_OF_NEURONS)
         if sigma.continuous:
             allowed |= _OF_TANGENT_KERNEL
-            if self.inputs == 1 and all(float(sigma.derivatives(np.array([c]), 0)[0, 0]) == 0 for c in sigma.kinks):
+            vanishes = self.inputs == 1 and self.independent
+            if vanishes and all(float(sigma.derivatives(np.array([c]), 0)[0, 0]) == 0 for c in sigma.kinks):
                 allowed |= {"P", "Q"}
         refused = [name for name in self.names if name not in allowed]
         if refused:
@@ -139,6 +158,8 @@ class Plan:
 
     def working_bytes(self) -> int:
         """Bytes that one network needs at most while it is propagated and measured."""
+        if not self.independent:
+            return self._working_bytes_of_stages()
         rows = self.inputs * (6 + 6 * len(self.sets))
         most = 0
         hidden = self.net.widths[1:-1]
@@ -149,6 +170,18 @@ class Plan:
                 floats += (3 * len(self.sides) + 2) * self.inputs**2 * max(n, following) ** 2
             most = max(most, floats)
         return 8 * (most + 4 * self.inputs**4)
+
+    def _working_bytes_of_stages(self) -> int:
+        """The same where a layer has more stages than one; each with its neurons, weights and tangent kernels."""
+        sizes = [value for layer in self.net.layers for value in vars(layer).values() if isinstance(value, int)]
+        n = max([*self.net.widths, *sizes])
+        floats = n * _STAGES * self.inputs * (6 + 6 * len(self.sets))
+        if self.explicit:
+            # Orthogonal ones are factorised, and there are kernels between any two stages.
+            floats += n**2 * _STAGES * (3 + 2 * self.pool)
+            floats += n**2 * (5 * _STAGES * len(self.sides) + 4) * self.inputs**2
+        pairs = self.inputs**2
+        return 8 * (floats + 8 * pairs**2 + (8 * pairs**3 if "V6" in self.names else 0))
 
     def batches(self, networks: int) -> Sequence[int]:
         """Sizes of the batches; InputError for a number of networks that :func:`check_networks` refuses."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import permutations
 from threading import Event
 
 import numpy as np
 
-from rgflow.sampling import draw, statistics
-from rgflow.sampling.draw import Array, Purpose, Streams
-from rgflow.sampling.estimators import LETTERS, Measurement, metric
+import rgflow.sampling.kinds  # noqa: F401  (every kind says how it is drawn)
+from rgflow.sampling import statistics
+from rgflow.sampling.draw import Array, Streams
+from rgflow.sampling.estimators import LETTERS, Measurement, refuse_too_narrow
 from rgflow.sampling.first import FirstLayer
-from rgflow.sampling.jets import activate, propagate, tangents
 from rgflow.sampling.jets import first_layer as first_jets
 from rgflow.sampling.plan import Plan
+from rgflow.sampling.routes import routes
+from rgflow.sampling.signals import Signal, Start
+from rgflow.sampling.stages import DrawnStages, NeuronStages, WeightStages, settled
 from rgflow.sampling.tangent import TangentKernel
 
 Record = dict[str, Array]
@@ -75,44 +78,50 @@ def all_batches(
 
 def _measure(plan: Plan, first: FirstLayer, streams: Streams, record: Record, count: int) -> None:
     """Draw ``count`` networks layer by layer and write what each contributes to every layer after the first."""
+    for layer, _, measurement in drawn_layers(plan, first, streams, count):
+        if measurement is not None:
+            _write({moment: values[:, layer - 2] for moment, values in record.items()}, measurement, plan.pool)
+
+
+def drawn_layers(
+    plan: Plan, first: FirstLayer, streams: Streams, count: int, *, to_the_end: bool = False
+) -> Iterator[tuple[int, Signal | None, Measurement | None]]:
+    """Layer by layer its number, the layer itself and, but for the first, what the one below it says about it.
+
+    The last layer is measured and not drawn, unless ``to_the_end``.
+    """
     net, widths = plan.net, plan.net.widths
-    z = draw.neurons(streams(Purpose.NEURONS, 1), first.root, count, widths[1])
-    jets = first_jets(streams, z, first.tangent_root, plan.sets)
+    z = first.neurons(streams, count)
+    tangent = None
     if plan.explicit:
         tangent = TangentKernel.first_layer(first.tangent, count, widths[1], plan.sides)
-    for layer in range(1, net.depth):
-        dense, n, following = net.layers[layer], widths[layer], widths[layer + 1]
-        last = layer == net.depth - 1
-        derivatives = net.activation.derivatives(jets[()], plan.order)
-        s = activate(derivatives, jets)
-        here = {moment: values[:, layer - 1] for moment, values in record.items()}
-        G = metric(s[()], dense)
-        if "G" in here:
-            here["G"][...] = _pairs(G)
-        if not plan.explicit:
-            if not last:
-                root = draw.covariance_root(G)
-                jets = {(): draw.neurons(streams(Purpose.NEURONS, layer + 1), root, count, following)}
-            continue
-        activated = tangent.activated(activate(derivatives[1:], jets))
-        _write(here, Measurement(s, activated, dense), plan.pool)
-        if not last:
-            W = draw.weights(streams(Purpose.WEIGHTS, layer + 1), count, n, following, dense.C_W)
-            b = draw.biases(streams(Purpose.BIASES, layer + 1), count, following, dense.C_b)
-            directions = tangents(streams, layer + 1, dense, count, n, following, plan.pool)
-            tangent = activated.next_layer(s, W, [eps_W for eps_W, _ in directions], dense)
-            jets = propagate(s, W, directions, b)
+    below: Signal = Start(first_jets(streams, z, first.tangent_root, plan.sets), tangent)
+    yield 1, below, None
+    for layer in range(2, net.depth + 1):
+        description, width = net.layers[layer - 1], widths[layer]
+        stages: DrawnStages
+        if plan.explicit:
+            stages = WeightStages(net, streams, layer, count, plan.order, plan.pool)
+        else:
+            stages = NeuronStages(net, streams, layer, count)
+        ways = routes(description, below, stages, width)
+        refuse_too_narrow(ways, width, plan.names, f"layer {layer}, {description!r},")
+        measurement = Measurement(ways, widths[layer - 1], width)
+        yield layer, None, measurement
+        if layer < net.depth or to_the_end:
+            below = settled(stages.output(ways, width), plan.sides if plan.explicit else [])
+            yield layer, below, None
 
 
 def _write(here: Record, measurement: Measurement, pool: int) -> None:
-    """One layer's contributions other than G; those of P..U averaged over the choices of different directions."""
+    """One layer's contributions; those of P..U averaged over the choices of different directions."""
     for moment, values in here.items():
-        if moment == "Hbar":
-            values[...] = _pairs(measurement.Hbar())
+        if moment in ("G", "Hbar"):
+            values[...] = _pairs(getattr(measurement, moment)())
         elif moment in LETTERS:
             choices = list(permutations(range(pool), LETTERS[moment]))
             values[...] = sum(getattr(measurement, moment)(*choice) for choice in choices) / len(choices)
-        elif moment != "G":
+        else:
             values[...] = getattr(measurement, moment)()
 
 
@@ -124,7 +133,7 @@ def _pairs(matrix: Array) -> Array:
 
 def _batch_estimates(plan: Plan, record: Record) -> Record:
     """Unbiased estimates of one batch: (L-1, entries), pairs of inputs not yet spelled out."""
-    n = np.asarray(plan.net.widths[1:-1], dtype=float)
+    n = np.asarray(plan.net.fan_in[1:], dtype=float)
     estimates: Record = {}
     for name in plan.names:
         if name == "K":
@@ -134,9 +143,21 @@ def _batch_estimates(plan: Plan, record: Record) -> Record:
         elif name in ("V", "A", "D"):
             x = record["Hbar" if name == "A" else "G"]
             y = record["G" if name == "V" else "Hbar"]
-            estimates[name] = statistics.covariance(x, y) * n[:, None, None]
+            found = statistics.covariance(x, y)
+            if f"{name}2" in record:
+                found = found + statistics.mean(record[f"{name}2"])
+            estimates[name] = found * n[:, None, None]
         elif name == "V6":
-            estimates[name] = statistics.third_cumulant(record["G"]) * n[:, None, None, None] ** 2
+            found = statistics.third_cumulant(record["G"])
+            if "V3" in record:
+                found = found + _two_and_one(record["G"], record["V2"]) + statistics.mean(record["V3"])
+            estimates[name] = found * n[:, None, None, None] ** 2
         else:
             estimates[name] = statistics.mean(record[name])
     return estimates
+
+
+def _two_and_one(G: Array, V2: Array) -> Array:
+    """The law of total cumulance at third order: Cov(G_a, V2_bc) and its two others, (L-1, p, p, p)."""
+    mixed = statistics.covariance(G, V2.reshape(*V2.shape[:2], -1)).reshape(*V2.shape[1:], -1)
+    return mixed + mixed.transpose(0, 2, 1, 3) + mixed.transpose(0, 2, 3, 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rgflow.checks import whole
 from rgflow.errors import AccuracyError, InputError
-from rgflow.network import MLP
+from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.network.inputs import Given, given
 from rgflow.sampling import draw, statistics
@@ -31,7 +31,7 @@ CONVENTIONS = (
 
 
 def sample(
-    net: MLP,
+    net: Network,
     inputs: Any = None,
     *,
     first_kernel: Any = None,
@@ -49,15 +49,17 @@ def sample(
 
         K, Theta (k = 1);   V, A, B, D, F, P, Q, R, S, T, U (k = 2);   V6 (k = 3)
 
-    The parameters of layer l itself are averaged exactly, those below are drawn. K, V and V6 alone draw neurons from
-    their exact conditional Gaussian, O(n) a network; the others carry the exact tangent kernel of drawn weights,
+    of z^l itself for different neurons, whatever kind of layer it is. The outermost parameters of layer l are averaged
+    exactly, those below and inside it are drawn. K, V and V6 alone draw neurons from their exact conditional law,
+    Gaussian or that of a random frame, O(n) a network; the others carry the exact tangent kernel of drawn weights,
     O(n^3), P..U with its derivatives along random directions (exact differentiation, no finite differences).
 
     Parameters
     ----------
-    net : MLP
+    net : Network
+        An :class:`rgflow.MLP`, or layers of any kind that a file of :mod:`rgflow.sampling.kinds` draws.
     inputs : array (N, n_0) or (n_0,)
-        Layer 1 depends on them through x.x'/n_0 only; equal inputs are one. Give these or ``first_kernel``.
+        The law of layer 1 depends on them through x.x'/n_0 only; equal inputs are one. Give these or ``first_kernel``.
     first_kernel : number or array (N, N)
         K of layer 1; it implies x.x'/n_0 = (first_kernel - C_b)/C_W.
     tensors : names
@@ -80,7 +82,7 @@ def sample(
     -------
     xarray.Dataset
         Variables NAME and NAME_se with dims ``layer`` (1..L) and ``sample0``, ``sample1``, ... in the order of PDLT's
-        sample arguments (absent for one input); coordinates fan_in = n_{l-1}, C_b, C_W, lambda_b, lambda_W; attrs kind
+        sample arguments (absent for one input); coordinates fan_in = n_{l-1} and the hyperparameters; attrs kind
         "totals", networks, batches, seed as text, kinks, conventions, the network as JSON. Layer 1 is exact, with
         standard error 0. Unbiased: no truncation.
 
@@ -88,11 +90,13 @@ def sample(
     ------
     InputError
         For values outside their domain, a kernel that is not positive semidefinite, coefficients such as
-        ``K_1``, or tensors that are not sampled.
+        ``K_1``, tensors that are not sampled, a layer with fewer different neurons than a cumulant joins, and kinds of
+        layers that nobody draws.
     UnknownName
         For a tensor nobody knows.
     KinkError
-        For P..U of a kinked activation, unless ``kinks="almost_everywhere"``.
+        For P..U of a kinked activation (P and Q of one input in a dense network with sigma = 0 at its kinks are
+        measured), unless ``kinks="almost_everywhere"``.
     AccuracyError
         When a network overflows.
 
@@ -103,11 +107,11 @@ def sample(
     >>> ds.V.dims, ds.attrs["kind"], bool(abs(ds.K[2] - 1) < 5 * ds.K_se[2])
     (('layer',), 'totals', True)
     """
-    if not isinstance(net, MLP):
-        raise InputError(f"net is {net!r}; give an MLP")
+    if not isinstance(net, Network):
+        raise InputError(f"net is {net!r}; give an MLP or a Network")
     shown = given(net, inputs, first_kernel)
-    first = first_layer(net, shown)
     plan = Plan(net, len(shown.overlap), validated_names(tensors))
+    first = first_layer(net, shown, plan.names)
     plan.check_kinks(kinks)
     networks = whole("networks", networks, 1)
     sizes = plan.batches(networks)
@@ -135,8 +139,8 @@ def _with_first_layer(
     arguments = SAMPLE_ARGUMENTS[name]
     shape = (plan.net.depth, *[plan.inputs] * arguments)
     value, error = np.zeros(shape), np.zeros(shape)
-    if name in ("K", "Theta"):
-        value[0] = first.kernel if name == "K" else first.tangent
+    exact = np.asarray(first.cumulant(name))[None]
+    value[0] = _spell_out(exact, plan.inputs, arguments // 2)[0] if name in ("V", "V6") and exact.ndim > 1 else exact
     if plan.net.depth > 1:
         for full, short in zip((value, error), combined.result(), strict=True):
             full[1:] = short if short.shape == full[1:].shape else _spell_out(short, plan.inputs, arguments // 2)

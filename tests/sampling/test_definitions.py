@@ -1,10 +1,13 @@
 """The table of index structures on sampled output neurons: each cumulant equals what sample() calls its letter."""
 
+import brute_networks
 import numpy as np
 import pytest
 from explicit_networks import Network
 
-from rgflow.network import MLP
+from rgflow.network import MLP, Dense
+from rgflow.network import Network as MixedNetwork
+from rgflow.network.layer import KINDS
 from rgflow.sampling import sample
 
 WIDTHS, X = (2, 4, 3, 2), np.array([[0.9, -0.6]])
@@ -86,3 +89,50 @@ def test_a_wrong_pairing_is_noticed(brute_force, sampled):
         value = brute_force[name]
         error = value.std() / np.sqrt(NETWORKS)
         assert abs(wrong - value.mean()) > 2 * APART * np.hypot(error, float(sampled[f"{name}_se"][-1]))
+
+
+# Layers whose neurons depend on each other given the layer below, measured where they stand: (i, k) over all pairs.
+BESIDE = {"skip": 0.8, "C_b": 0.1, "C_W": 1.2, "lambda_b": 0.5, "lambda_W": 0.8}
+KINDS_OF_LAYERS = {
+    "residual": KINDS["Residual"](**BESIDE),
+    "orthogonal": KINDS["Orthogonal"](C_W=1.8, lambda_b=0.5, lambda_W=0.8),
+}
+FIRST = {"C_b": 0.1, "C_W": 1.8, "lambda_b": 0.5, "lambda_W": 0.8}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_LAYERS)
+def test_cumulants_of_dependent_neurons(kind):
+    layer, n, count = KINDS_OF_LAYERS[kind], 3, 12_000
+    net = MixedNetwork([Dense(**FIRST), layer, layer, Dense()], [2, n, n, n, 1], "tanh")
+    brute = brute_networks.Network(net, X)
+    rng = np.random.default_rng(13)
+    theta = rng.standard_normal((count, brute.size)) * np.sqrt(brute.variances)
+    if kind == "orthogonal":
+        for l in (1, 2):
+            Q, R = np.linalg.qr(rng.standard_normal((count, n, n)))
+            Q *= np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None]
+            theta[:, brute.places[l]["W"][0]] = np.sqrt(layer.C_W) * Q.reshape(count, -1)
+            theta[:, brute.places[l]["b"][0]] = 0.0
+    z = brute.outputs(theta, 3)[:, 0]
+    size = brute.places[3]["W"][0].start
+    basis = 1e-30j * np.eye(brute.size)[:size]
+    J = np.stack([brute.outputs(theta + e, 3)[:, 0].imag / 1e-30 for e in basis], axis=-1)
+    H = np.einsum("mip,p,mkp->mik", J, brute.rates[:size], J)
+    centred = {"z": z**2 - np.mean(z**2), "H": np.einsum("mii->mi", H) - np.mean(np.einsum("mii->mi", H))}
+
+    def over_pairs(u, v):
+        return (u.sum(axis=1) * v.sum(axis=1) - np.sum(u * v, axis=1)) / (n - 1)  # n <u_i v_k>
+
+    different = ~np.eye(n, dtype=bool)
+    found = {
+        "K": np.mean(z**2, axis=1),
+        "V": over_pairs(centred["z"], centred["z"]),
+        "D": over_pairs(centred["z"], centred["H"]),
+        "A": over_pairs(centred["H"], centred["H"]),
+        "F": n * np.mean((z[:, :, None] * z[:, None] * H)[:, different], axis=1),
+        "B": n * np.mean((H**2)[:, different], axis=1),
+    }
+    ds = sample(net, X, tensors=list(found), networks=20_000, seed=14).sel(layer=3)
+    for name, value in found.items():
+        error = np.hypot(value.std() / np.sqrt(count), float(ds[f"{name}_se"]))
+        assert abs(float(ds[name]) - value.mean()) < APART * error, name

@@ -7,7 +7,8 @@ import pytest
 import xarray
 
 from rgflow.errors import AccuracyError, InputError, KinkError, UnknownName
-from rgflow.network import MLP
+from rgflow.network import MLP, Dense, Layer, Network
+from rgflow.network.layer import KINDS
 from rgflow.sampling import sample
 from rgflow.sampling.names import SAMPLE_ARGUMENTS
 
@@ -327,3 +328,97 @@ def test_interrupt_leaves_cleanly(monkeypatch, threads):
 
 def test_progress_bar_changes_nothing(reference, capsys):
     xarray.testing.assert_identical(reference, small(progress=True))
+
+
+EVERY_KIND = Network(
+    [
+        KINDS["Orthogonal"](C_W=1.2),
+        KINDS["Residual"](skip=0.7, C_b=0.1),
+        KINDS["Branch"](C_b=0.1, hidden=3),
+        KINDS["Projection"](C_P=0.5),
+        KINDS["Reduced"](C_b=0.2),
+        KINDS["Orthogonal"](),
+        KINDS["Linear"](C_b=0.1),
+    ],
+    [3, 5, 5, 5, 4, 4, 6, 2],
+    "tanh",
+)
+
+
+@pytest.mark.parametrize("tensors", [ALL, ("K", "V", "V6")])
+def test_networks_of_every_kind_do_not_depend_on_memory_or_threads(tensors):
+    arguments = {"tensors": tensors, "networks": 150, "seed": 3}
+    whole = sample(EVERY_KIND, X, **arguments)
+    for name in tensors:
+        assert np.isfinite(whole[name]).all()
+        assert np.all(whole[f"{name}_se"].values[1:] > 0) or name not in ("K", "V")
+    for options in ({"memory": 2**20}, {"threads": 2}):
+        xarray.testing.assert_identical(whole, sample(EVERY_KIND, X, **arguments, **options))
+    assert Network.from_json(whole.attrs["network"]) == EVERY_KIND
+    assert "skip" in whole.coords
+
+
+def test_every_letter_can_be_asked_for_alone():
+    layers = [Dense(), KINDS["Residual"](), KINDS["Orthogonal"](), KINDS["Reduced"](), Dense()]
+    net = Network(layers, [3, 4, 4, 4, 4, 1], "tanh")
+    together = sample(net, X[0], tensors=ALL, networks=150, seed=3)
+    for name in ALL:
+        # B draws weights.
+        alone = sample(net, X[0], tensors=[name, "B"], networks=150, seed=3)
+        # The same draws, multiplied in matrices of another shape.
+        np.testing.assert_allclose(alone[name], together[name], rtol=1e-11)
+
+
+@pytest.mark.parametrize("tensors", [ALL, ("K", "V", "V6")])
+def test_a_residual_layer_without_skip_is_dense(tensors):
+    dense = Dense(C_b=0.1, C_W=1.3, lambda_b=0.5)
+    plain = KINDS["Residual"](skip=0.0, C_b=0.1, C_W=1.3, lambda_b=0.5)
+    mlp, net = (Network([Dense(), one, one, Dense()], [3, 5, 5, 5, 2], "tanh") for one in (dense, plain))
+    expected, found = (sample(one, X, tensors=tensors, networks=200, seed=3) for one in (mlp, net))
+    for name in tensors:
+        # The same draws; what is carried adds zeros, in another order of summation.
+        scale = np.abs(expected[name].values).max()
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-12 * scale)
+    assert not np.allclose(found.V, sample(mlp, X, tensors=tensors, networks=200, seed=4).V)
+
+
+def test_memory_of_networks_is_bounded():
+    n, budget = 12, 2**20
+    blocks = [KINDS["Residual"](), KINDS["Branch"](hidden=18), KINDS["Orthogonal"]()]
+    net = Network([Dense(), *blocks, Dense()], [2, n, n, n, n, 1], "tanh")
+    for tensors in (["V6"], ["P", "T"]):
+        sample(net, X[0, :2], tensors=tensors, networks=150, seed=1)  # imports and caches
+        tracemalloc.start()
+        try:
+            sample(net, X[0, :2], tensors=tensors, networks=150, seed=1, memory=budget)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < budget + 2**18
+
+
+def test_networks_have_kinks_too():
+    net = Network([Dense(), KINDS["Residual"](), Dense()], [3, 4, 4, 1], "relu")
+    sample(net, X[0], tensors=["K", "V", "Theta", "F"], networks=100, seed=1)
+    # In a dense network P and Q of one input would do: there every sigma'' stands beside a sigma.
+    with pytest.raises(KinkError, match="P of 'relu'"):
+        sample(net, X[0], tensors=["P"], networks=100, seed=1)
+    sample(net, X[0], tensors=["P"], networks=100, seed=1, kinks="almost_everywhere")
+
+
+def test_a_kind_that_nobody_draws(monkeypatch):
+    monkeypatch.setattr("rgflow.network.layer.KINDS", dict(KINDS))
+
+    class Unheard(Layer):
+        pass
+
+    with pytest.raises(InputError, match="rgflow/sampling/kinds"):
+        sample(Network([Dense(), Unheard(), Dense()], [3, 4, 4, 1], "tanh"), X[0], networks=100)
+
+
+def test_a_first_layer_that_is_more_than_weights(monkeypatch):
+    for layer in (KINDS["Branch"](), KINDS["Residual"]()):
+        monkeypatch.setattr(type(layer), "ends", True)
+        net = Network([layer, Dense()], [3, 3, 1], "tanh")
+        with pytest.raises(InputError, match=r"layer 1 is .* no more"):
+            sample(net, X[0], networks=100)
