@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.projection import Projection
     from rgflow.network.kinds.reduced import Reduced
     from rgflow.network.kinds.residual import Residual
+    from rgflow.scaling.phases import variation_phases
+    from rgflow.scaling.suggest import suggest_variation
+    from rgflow.scaling.variation import variation, variation_network
     from rgflow.universality import correlation_lengths, learning_rates, phase_diagram
     from rgflow.universality.criticality import criticality
     from rgflow.universality.solve import solve
@@ -60,7 +63,11 @@ _LATER = {
     "learning_rates": "rgflow.universality",
     "phase_diagram": "rgflow.universality",
     "solve": "rgflow.universality",
+    "suggest_variation": "rgflow.scaling",
     "tune": "rgflow.universality",
+    "variation": "rgflow.scaling",
+    "variation_network": "rgflow.scaling",
+    "variation_phases": "rgflow.scaling",
 }
 
 
@@ -111,8 +118,12 @@ __all__ = [
     "sample",
     "save",
     "solve",
+    "suggest_variation",
     "total",
     "tune",
+    "variation",
+    "variation_network",
+    "variation_phases",
 ]
 
 

@@ -38,7 +38,8 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            f"save takes a Dataset that rgflow.flow, total, sample, phase_diagram or variation returned; this is {lacking}"
+            "save takes a Dataset that rgflow.flow, total, sample, phase_diagram or variation returned; "
+            f"this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:

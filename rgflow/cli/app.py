@@ -16,6 +16,7 @@ from rgflow.cli.flow import flow
 from rgflow.cli.phase import phase
 from rgflow.cli.screen import abandon, fail, spell_out
 from rgflow.cli.solve import solve
+from rgflow.cli.variation import variation
 from rgflow.errors import RgflowError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def rgflow(
       rgflow critical gelu --table
       rgflow solve V relu
       rgflow phase tanh --plot phase.png
+      rgflow variation tanh --depth 100 --beta 0.2
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -58,6 +60,7 @@ app.command()(flow)
 app.command()(critical)
 app.command()(solve)
 app.command()(phase)
+app.command()(variation)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,19 +12,18 @@ import numpy as np
 from rgflow.algebra import Tensor
 from rgflow.cli.screen import results
 from rgflow.components import Component, distinct, families, has_unit, picked, subscript, unit, unit_text
-from rgflow.network import HYPERPARAMETERS
 
 if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-    from rgflow.network import MLP
+    from rgflow.network import Network
 
 COLUMN = 10  # columns of a number and the space beside it
 LABEL = 20  # at least
 
 
-def print_flow(net: MLP, shown: str, ds: xarray.Dataset) -> None:
+def print_flow(net: Network, shown: str, ds: xarray.Dataset) -> None:
     """The network, its tensors at chosen layers, how far to trust them, and the numerical error."""
     console = results()
     for line in describe(net):
@@ -41,17 +41,22 @@ def show(console: Console, table: Any) -> None:
     results(max(needed, console.width)).print(table, soft_wrap=True)
 
 
-def describe(net: MLP) -> list[str]:
+def describe(net: Network) -> list[str]:
     """The network in a line or two."""
     hidden = net.widths[1:-1]
     middle = f"{_many(len(hidden), 'hidden layer')} of {_many(hidden[0], 'neuron')}" if hidden else "no hidden layer"
     ends = _many(net.widths[0], "input"), _many(net.widths[-1], "output")
     values = []
-    for name in HYPERPARAMETERS:
+    for name in net.hyperparameters:
         several = net.hyperparameter(name)
         values.append(f"{name} = {several[0]:g}" if len(set(several)) == 1 else f"{name} by layer")
+    groups = [
+        (kind, len(list(layers))) for kind, layers in groupby(type(layer).__name__.lower() for layer in net.layers)
+    ]
+    kinds = [", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in groups)] if len(groups) > 1 else []
     return [
         f"{net.activation.name}: {ends[0]}, {middle}, {ends[1]}; {_many(net.depth, 'weight layer')}",
+        *kinds,
         ", ".join(values),
     ]
 

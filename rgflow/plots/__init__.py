@@ -4,5 +4,13 @@ from rgflow.plots.critical import plot_power_laws
 from rgflow.plots.files import write_picture
 from rgflow.plots.flow import plot_flow
 from rgflow.plots.phase import plot_phase
+from rgflow.plots.variation import plot_variation, plot_variation_phases
 
-__all__ = ["plot_flow", "plot_phase", "plot_power_laws", "write_picture"]
+__all__ = [
+    "plot_flow",
+    "plot_phase",
+    "plot_power_laws",
+    "plot_variation",
+    "plot_variation_phases",
+    "write_picture",
+]
