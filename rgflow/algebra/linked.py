@@ -12,11 +12,13 @@ from rgflow.algebra.tensor import Tensor
 
 @dataclass(frozen=True)
 class Linked:
-    """The lines from which a tensor of one input follows, at one order in 1/n.
+    """The lines from which a tensor follows, at one order in 1/n.
 
     Attributes
     ----------
     tensor : Tensor
+    samples : "one" or "many"
+        One input, or a different sample in each argument (lines of coinciding samples have total derivatives).
     layer : str
         The kind of layer.
     stages : tuple of str
@@ -30,6 +32,7 @@ class Linked:
     """
 
     tensor: Tensor
+    samples: str
     layer: str
     stages: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -46,11 +49,6 @@ class Linked:
         return self.tensor.order
 
     @property
-    def samples(self) -> str:
-        """One input."""
-        return "one"
-
-    @property
     def assumptions(self) -> tuple[str, ...]:
         """What the lines rest on."""
         return (
@@ -59,12 +57,13 @@ class Linked:
             if self.carries
             else "every weight matrix has neurons of its own",
             "brackets sit at the order-0 kernel; hyperparameters are those of the new layer",
-            "one input, leading order in 1/n for cumulants and next order for means",
+            "leading order in 1/n for cumulants and next order for means",
         )
 
     @property
-    def _head(self) -> tuple[Tensor, bool, bool]:
-        return self.tensor, self.carries, any(answer.noise for line in self.lines for answer in line.answers)
+    def _head(self) -> tuple[Tensor, bool, bool, bool]:
+        many = self.samples == "many"
+        return self.tensor, many, self.carries, any(answer.noise for line in self.lines for answer in line.answers)
 
     def latex(self) -> str:
         """The lines as LaTeX, aligned (without delimiters)."""

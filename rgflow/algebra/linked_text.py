@@ -6,10 +6,11 @@ what carries none, on the right, is of the layer below.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
-from rgflow.algebra.jets import Edges, Jet
-from rgflow.algebra.response import Answer, Entry, Line, Neuron
+from rgflow.algebra.jets import Jet
+from rgflow.algebra.response import FLUCTUATION, SHIFT, Answer, Entry, Line, Neuron
 from rgflow.algebra.tensor import Tensor
 from rgflow.algebra.tex import symbol_tex
 
@@ -17,18 +18,19 @@ LETTER = "efghijk"
 INNER = "hijk"  # of the weight matrices within a layer
 
 
-def head(tensor: Tensor, carries: bool, noisy: bool) -> list[str]:
+def head(tensor: Tensor, many: bool, carries: bool, noisy: bool) -> list[str]:
     """How a tensor of two entries follows from the lines, and what the noise is."""
     law = [_noise_law()] if noisy else []
     if tensor.level == 1:
         return law
-    p, q = ((a.edges, b.edges) for a, b in tensor.pairs)
+    p, q = tensor.pairs if many else ((Jet(0, a.edges), Jet(0, b.edges)) for a, b in tensor.pairs)
+    name = f"{tensor.name}[{','.join(str(i + 1) for i in range(2 * tensor.level))}]" if many else tensor.name
     past = ""
-    if carries:
+    if carries and _jets(p) == _jets(q):
         past = f" + 2 n <η[{_jets(p)}] {_metric(q)}>"
-        if _jets(p) != _jets(q):
-            past = f" + n <η[{_jets(p)}] {_metric(q)}> + n <η[{_jets(q)}] {_metric(p)}>"
-    return [f"{tensor.name} = n <{_metric(p)} {_metric(q)}>{past}", *law]
+    elif carries:
+        past = f" + n <η[{_jets(p)}] {_metric(q)}> + n <η[{_jets(q)}] {_metric(p)}>"
+    return [f"{name} = n <{_metric(p)} {_metric(q)}>{past}", *law]
 
 
 def _noise_law() -> str:
@@ -47,11 +49,17 @@ def text_line(line: Line, stages: int) -> str:
 
 
 def _left(line: Line) -> str:
-    return _metric(line.entry) if line.kind == "fluctuation" else _mean_name(line.entry, line.kind)
+    return _metric(line.entry) if line.kind == FLUCTUATION else _mean_name(line.entry, line.kind)
 
 
 def _mean_name(entry: Entry, kind: str) -> str:
-    return Tensor.of([(Jet(0, entry[0]), Jet(0, entry[1]))], int(kind == "shift")).name
+    name = Tensor.of([(Jet(0, entry[0].edges), Jet(0, entry[1].edges))], int(kind == SHIFT)).name
+    return name + _indices(jet.sample for jet in entry)
+
+
+def _indices(samples: Iterable[int]) -> str:
+    listed = tuple(samples)
+    return f"[{','.join(map(str, listed))}]" if any(listed) else ""
 
 
 def _term(answer: Answer, line: Line) -> str:
@@ -60,10 +68,10 @@ def _term(answer: Answer, line: Line) -> str:
     parts = [str(size)] if size != 1 else []
     for symbol in dict.fromkeys(answer.symbols):
         parts.append(_power(symbol, answer.symbols.count(symbol)))
-    for name, count in (("Theta", answer.thetas), ("K", answer.kernels)):
-        parts += [_power(name + mark, count)] if count else []
+    for name, pairs in (("Theta", answer.thetas), ("K", answer.kernels)):
+        parts += [_power(name + mark + _indices(pair), pairs.count(pair)) for pair in dict.fromkeys(pairs)]
     if answer.bracket is not None:
-        parts.append(f"<{_function(Neuron(answer.bracket.orders, answer.bracket.pending))}>{mark}")
+        parts.append(f"<{_function(answer.bracket)}>{mark}")
     parts += _fluctuations(answer, line, mark)
     return " ".join(parts) or "1"
 
@@ -72,13 +80,12 @@ def _fluctuations(answer: Answer, line: Line, mark: str) -> list[str]:
     names = [_metric(entry) + mark for entry in answer.entries]
     if answer.noise is not None:
         names = [f"η[{_function(answer.noise)}]{mark}", *names]
-    if line.kind == "fluctuation" or not names:
+    if line.kind == FLUCTUATION or not names:
         return names
     if len(names) == 1:
-        return [_mean_name(answer.entries[0], "shift") + mark]
-    if answer.noise is None:
-        pairs = [(Jet(0, a), Jet(0, b)) for a, b in answer.entries]
-        return [Tensor.of(pairs).name + mark]
+        return [_mean_name(answer.entries[0], SHIFT) + mark]
+    if answer.noise is None and not any(jet.sample for entry in answer.entries for jet in entry):
+        return [Tensor.of([(Jet(0, a.edges), Jet(0, b.edges)) for a, b in answer.entries]).name + mark]
     return [f"n <{' '.join(names)}>"]
 
 
@@ -92,15 +99,19 @@ def _metric(entry: Entry) -> str:
     return "δG" if inside == "z z" else f"δG[{inside}]"
 
 
-def _jets(jets: tuple[Edges, ...]) -> str:
-    return " ".join("z" + ("_" + "".join(LETTER[e] for e in jet) if jet else "") for jet in jets)
+def _jets(jets: Iterable[Jet]) -> str:
+    return " ".join(
+        f"z{jet.sample or ''}" + ("_" + "".join(LETTER[e] for e in jet.edges) if jet.edges else "") for jet in jets
+    )
 
 
 def _function(neuron: Neuron) -> str:
-    if not neuron.orders:
+    if not neuron.factors:
         return _jets(neuron.jets)
-    inside = "".join("σ" + ("'" * k if k <= 3 else f"^({k})") for k in neuron.orders)
-    inside = inside if not neuron.pending else f"{_power('∂', neuron.pending)}[{inside}]"
+    inside = "".join("σ" + ("'" * k if k <= 3 else f"^({k})") + str(sample or "") for sample, k in neuron.factors)
+    if neuron.acting:
+        acting = "".join(_power(f"∂{a or ''}", neuron.acting.count(a)) for a in dict.fromkeys(neuron.acting))
+        inside = f"{acting}[{inside}]"
     return f"{inside} {_jets(neuron.jets)}" if neuron.jets else inside
 
 
@@ -111,10 +122,10 @@ def _power(name: str, power: int) -> str:
 # LaTeX ---------------------------------------------------------------------------------------------------------------
 
 
-def latex_head(tensor: Tensor, carries: bool, noisy: bool) -> list[str]:
+def latex_head(tensor: Tensor, many: bool, carries: bool, noisy: bool) -> list[str]:
     """The head in LaTeX."""
     rows = []
-    for row in head(tensor, carries, noisy):
+    for row in head(tensor, many, carries, noisy):
         left, right = row.split(" = ", 1)
         rows.append(f"{_tex(left)} &= {_tex(right)}")
     return rows

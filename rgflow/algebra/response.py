@@ -10,7 +10,9 @@ where eta[f](l) is the average of f - <f> over the n neurons of layer l, and at 
 
     n <eta[f](l) eta[g](m)> = <f(z^l) g(z^m)> - <f(z^l)> <g(z^m)>,     <z^l z^m> = skip^(l-m) K(m)  for l >= m.
 
-All cumulants of two entries, at any two layers, and the first correction to one follow from these lines.
+All cumulants of two entries, at any two layers, and the first correction to one follow from these lines. Jets carry the
+sample that they belong to: 0 with one input; where samples coincide, derivatives are total, over each different sample
+once.
 """
 
 from __future__ import annotations
@@ -23,38 +25,77 @@ from functools import lru_cache
 from itertools import permutations, product
 from typing import Any
 
-from rgflow.algebra.jets import Edges
-from rgflow.algebra.terms import Bracket
+from rgflow.algebra.jets import Jet, Pair
 
-Entry = tuple[Edges, Edges]  # the directions of the two jets of one entry of the metric
+Entry = Pair  # the two jets of one entry of the metric
+Samples = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Neuron:
-    """A function f of one neuron: d^pending prod sigma^{(k)}(z) times jets, or a product of jets alone (then k = ()).
+    """A function f of one neuron: derivatives of prod sigma^{(k)}(z) times jets, or a product of jets alone.
 
-    jets : the directions of each jet, () for z itself.
+    Attributes
+    ----------
+    factors : tuple of (sample, k)
+        The written factors sigma^{(k)}(z_sample), sorted.
+    acting : tuple of int
+        The sample of each pending derivative, which acts on all factors of that sample; sorted.
+    jets : tuple of Jet
+        Without directions: z itself.
     """
 
-    orders: tuple[int, ...] = ()
-    pending: int = 0
-    jets: tuple[Edges, ...] = ()
+    factors: tuple[tuple[int, int], ...] = ()
+    acting: tuple[int, ...] = ()
+    jets: tuple[Jet, ...] = ()
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """The written orders k."""
+        return tuple(order for _, order in self.factors)
+
+    @property
+    def pending(self) -> int:
+        """The number of pending derivatives."""
+        return len(self.acting)
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """The different samples of the factors, sorted."""
+        return tuple(sorted({sample for sample, _ in self.factors}))
+
+    def under(self, *samples: int) -> Neuron:
+        """With further pending derivatives."""
+        return replace(self, acting=tuple(sorted((*self.acting, *samples))))
+
+    def without_jets(self) -> Neuron:
+        """Its factors under their derivatives."""
+        return replace(self, jets=())
 
 
 @dataclass(frozen=True)
 class Answer:
-    """coefficient * symbols * bracket * Theta^thetas * K^kernels * what fluctuates ``back`` stages below.
+    """coefficient * symbols * bracket * Thetas * Ks * what fluctuates ``back`` stages below.
 
     Exactly one kind of fluctuation: ``entries``, one (its fluctuation, or in the line of a mean also its mean) or two
     (their cumulant); ``noise``, a function of one neuron, in the line of a mean together with one entry, to whose
-    fluctuation it is correlated. ``own`` marks the part that a neuron carries along.
+    fluctuation it is correlated; none in the line of a leading mean.
+
+    Attributes
+    ----------
+    bracket : Neuron or None
+        Averaged at the leading kernel; without jets.
+    thetas, kernels : tuple of pairs of samples
+        One for each Theta and each K.
+    own : bool
+        The part that a neuron carries along.
     """
 
     coefficient: Fraction
     symbols: tuple[str, ...]
-    bracket: Bracket | None
-    thetas: int
-    kernels: int
+    bracket: Neuron | None
+    thetas: tuple[Samples, ...]
+    kernels: tuple[Samples, ...]
     back: int
     entries: tuple[Entry, ...] = ()
     noise: Neuron | None = None
@@ -72,7 +113,7 @@ class Line:
     Attributes
     ----------
     kind : "mean", "fluctuation" or "shift"
-    entry : pair of tuples of directions
+    entry : pair of jets
     stage : int
         Which of the layer's laws, from 0; the last is the layer's z.
     constants : tuple of str
@@ -91,44 +132,46 @@ Joint = tuple[Entry, Entry]
 Ask = tuple[Neuron, Entry]
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=262144)
 def joint(first: Entry, second: Entry) -> Joint:
     """Two entries with their directions renamed and their jets in order, so that equal cumulants are equal.
 
-    >>> joint(((), (5,)), ((5,), ()))
-    (((0,), ()), ((0,), ()))
+    >>> z, z_f = Jet(0), Jet(0, (5,))
+    >>> joint((z, z_f), (z_f, z)) == joint((z_f, z), (z_f, z)) == ((Jet(0, (0,)), z), (Jet(0, (0,)), z))
+    True
     """
-    return min(_renamed(first, second), key=_rank)
+    found = (
+        ((jets[0], jets[1]), (jets[2], jets[3]))
+        for one, two in product((first, first[::-1]), (second, second[::-1]))
+        for jets in renamings((*one, *two))
+    )
+    return min(found, key=_rank)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=262144)
 def ask(f: Neuron, q: Entry) -> Ask:
     """The noise of a function with an entry, renamed and in order like :func:`joint`."""
     found = [
-        (Neuron(f.orders, f.pending, tuple(sorted(jets[2:]))), (jets[0], jets[1]))
+        (replace(f, jets=tuple(sorted(jets[2:]))), (jets[0], jets[1]))
         for entry in (q, q[::-1])
         for jets in renamings((*entry, *f.jets))
     ]
-    return min(found, key=lambda each: (*(-len(jet) for jet in each[1]), each[1], each[0].jets))
+    return min(found, key=lambda each: (_sizes(each[1]), each[1], each[0].jets))
 
 
+@lru_cache(maxsize=65536)
 def alone(entry: Entry) -> Entry:
     """One entry by itself, in the same order."""
-    return joint(entry, ((), ()))[0]
+    found = ((jets[0], jets[1]) for one in (entry, entry[::-1]) for jets in renamings(one))
+    return min(found, key=lambda each: (_sizes(each), each))
 
 
-def _renamed(first: Entry, second: Entry) -> Iterator[Joint]:
-    for one, two in product((first, first[::-1]), (second, second[::-1])):
-        for jets in renamings((*one, *two)):
-            yield ((jets[0], jets[1]), (jets[2], jets[3]))
-
-
-def renamings(jets: tuple[Edges, ...]) -> Iterator[tuple[Edges, ...]]:
+def renamings(jets: tuple[Jet, ...]) -> Iterator[tuple[Jet, ...]]:
     """The same jets under every naming of their directions by 0, 1, ..."""
-    edges = sorted({edge for jet in jets for edge in jet})
+    edges = sorted({edge for jet in jets for edge in jet.edges})
     for order in permutations(range(len(edges))):
         names = dict(zip(edges, order, strict=True))
-        yield tuple(tuple(sorted(names[edge] for edge in jet)) for jet in jets)
+        yield tuple(Jet(jet.sample, tuple(sorted(names[edge] for edge in jet.edges))) for jet in jets)
 
 
 def collected(answers: Iterable[Answer]) -> tuple[Answer, ...]:
@@ -148,5 +191,9 @@ def collected(answers: Iterable[Answer]) -> tuple[Answer, ...]:
 
 
 def _rank(pair: Joint) -> tuple[Any, ...]:
-    jets = (*pair[0], *pair[1])
-    return (tuple(-len(jet) for jet in jets), jets)
+    return (_sizes(pair[0]), _sizes(pair[1]), pair)
+
+
+def _sizes(entry: Entry) -> tuple[int, int]:
+    """Jets with many directions first."""
+    return -len(entry[0].edges), -len(entry[1].edges)

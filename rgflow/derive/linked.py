@@ -9,7 +9,7 @@ from rgflow.algebra.linked import Linked
 from rgflow.algebra.response import FLUCTUATION, MEAN, SHIFT, Answer, Entry, Line, alone, joint
 from rgflow.algebra.tensor import Tensor
 from rgflow.derive.response import mean, response, shift
-from rgflow.errors import InputError, OrderError
+from rgflow.errors import OrderError
 from rgflow.layers import Law
 
 
@@ -20,8 +20,6 @@ def linked(tensor: Tensor, samples: str, rules: tuple[Law, ...]) -> Linked:
     ------
     OrderError
         Beyond K, Theta, their first corrections and the cumulants of two entries at leading order.
-    InputError
-        For several inputs.
     """
     limit = min([1, *(law.order for law in rules if law.order is not None)])
     if tensor.cost > limit:
@@ -29,36 +27,43 @@ def linked(tensor: Tensor, samples: str, rules: tuple[Law, ...]) -> Linked:
             f"{tensor.name} is of order {tensor.cost} in 1/n, and the lines of a {rules[-1].name} layer are known to "
             f"order {limit}: beyond, its neurons' past is not closed here; ask a tensor of that order, or sample"
         )
-    if samples == "many":
-        raise InputError(
-            f"{tensor.name} of a {rules[-1].name} layer with several inputs: its lines are known for one input; "
-            "take samples='one', or closure='book' for a layer with one weight matrix"
-        )
-    return _linked(tensor, rules)
+    return _linked(tensor, samples, rules)
 
 
 @lru_cache(maxsize=512)
-def _linked(tensor: Tensor, rules: tuple[Law, ...]) -> Linked:
-    entries = [(a.edges, b.edges) for a, b in tensor.pairs]
+def _linked(tensor: Tensor, samples: str, rules: tuple[Law, ...]) -> Linked:
+    entries = entries_of(
+        tensor, tuple(range(1, 2 * tensor.level + 1)) if samples == "many" else (0,) * 2 * tensor.level
+    )
     kind = FLUCTUATION if len(entries) == 2 else SHIFT if tensor.order else MEAN
     lines = [line for entry in _followed(kind, entries, rules) for line in _lines(kind, entry, rules)]
     carries = any(law.carry for law in rules)
-    return Linked(tensor, rules[-1].name, tuple(law.name for law in rules), tuple(lines), carries)
+    return Linked(tensor, samples, rules[-1].name, tuple(law.name for law in rules), tuple(lines), carries)
 
 
-def _followed(kind: str, entries: list[Entry], rules: tuple[Law, ...]) -> list[Entry]:
-    """The entries and, for fluctuations and shifts, all that they answer to."""
-    if kind == FLUCTUATION:
-        entries = list(joint(*entries))
-    else:
-        entries = [alone(entry) for entry in entries]
-    found = list(dict.fromkeys(entries))
+def entries_of(tensor: Tensor, samples: tuple[int, ...]) -> tuple[Entry, ...]:
+    """The entries of a tensor with the given samples as its arguments."""
+    return tuple((Jet(samples[a.sample - 1], a.edges), Jet(samples[b.sample - 1], b.edges)) for a, b in tensor.pairs)
+
+
+def _followed(kind: str, entries: tuple[Entry, ...], rules: tuple[Law, ...]) -> list[Entry]:
+    """The entries and, for fluctuations and shifts, all that they answer to, but for other samples."""
+    found = [*(joint(*entries) if kind == FLUCTUATION else map(alone, entries))]
+    found = list({_directions(entry): entry for entry in reversed(found)}.values())[::-1]
+    known = {_directions(entry) for entry in found}
     for entry in found:
         for law in rules:
             for answer in _answers(kind, entry, law):
-                if len(answer.entries) == 1 and answer.noise is None and answer.entries[0] not in found:
+                if len(answer.entries) == 1 and answer.noise is None and _directions(answer.entries[0]) not in known:
+                    known.add(_directions(answer.entries[0]))
                     found.append(answer.entries[0])
     return found
+
+
+def _directions(entry: Entry) -> Entry:
+    """An entry without its samples; its directions keep their names, by which it is tied to the other entry."""
+    one, other = (Jet(0, jet.edges) for jet in entry)
+    return (one, other) if (-len(one.edges), one) <= (-len(other.edges), other) else (other, one)
 
 
 def _lines(kind: str, entry: Entry, rules: tuple[Law, ...]) -> list[Line]:
@@ -67,7 +72,7 @@ def _lines(kind: str, entry: Entry, rules: tuple[Law, ...]) -> list[Line]:
             kind,
             entry,
             stage,
-            law.constants(Jet(0, entry[0]), Jet(0, entry[1])) if kind == MEAN else (),
+            law.constants(*entry) if kind == MEAN else (),
             _answers(kind, entry, law),
         )
         for stage, law in enumerate(rules)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra.response import Answer
+from rgflow.algebra.response import Answer, Neuron
 from rgflow.brackets import gaussian_moments
-from rgflow.derive.noise import Overlap
+from rgflow.derive.noise import CROSSED, LATER, Contraction, Overlap
 from rgflow.flow.leading import Leading
 from rgflow.layers.stages import Stage
 
-Entry = tuple[tuple[int, ...], int]  # written orders, pending derivatives
+Moment = tuple[tuple[tuple[int, ...], int], ...]  # (written orders, pending derivatives) of each different sample
 EPSILON = np.finfo(float).eps
 
 
 class Averages:
-    """Brackets of one input at every stage and between stages of one population.
+    """Brackets at every stage and between stages of one population; samples are numbers of inputs.
 
     Parameters
     ----------
-    single : brackets (orders, pending) at one stage
+    means : K and Theta of every stage
+    single : brackets at one stage
     double : pairs of them, of a later stage and an earlier one
     displaced : every average moved by its error, to see what that does to a flow
     """
@@ -33,73 +35,116 @@ class Averages:
         activation: Activation,
         stages: Sequence[Stage],
         means: Leading,
-        single: Iterable[Entry],
-        double: Iterable[tuple[Entry, Entry]],
+        single: Iterable[Neuron],
+        double: Iterable[tuple[Neuron, Neuron]],
         displaced: bool = False,
     ):
-        self.K, self.Theta = means.K[:, 0, 0].copy(), means.Theta[:, 0, 0].copy()
-        if displaced:
-            self.K, self.Theta = self.K + means.K_error[:, 0, 0], self.Theta + means.Theta_error[:, 0, 0]
         self.activation, self.displaced = activation, displaced
+        self.K, self.Theta = means.K, means.Theta
+        if displaced:  # variances up and correlations down, to which nearly equal inputs are most sensitive
+            outward = np.where(np.eye(self.K.shape[1], dtype=bool), 1.0, -np.sign(self.K))
+            self.K, self.Theta = self.K + outward * means.K_error, self.Theta + means.Theta_error
         self.skip = _skips(stages)
-        self.single = self._at_one_stage(tuple(dict.fromkeys(single)))
-        self.double = self._between(stages, tuple(dict.fromkeys(double)))
+        self.single = self._at_one_stage(single)
+        self.double = self._between(double)
 
     def product(self, answer: Answer, t: int) -> float:
-        """bracket * Theta^thetas * K^kernels at stage t."""
-        value = float(self.Theta[t] ** answer.thetas * self.K[t] ** answer.kernels)
+        """bracket * Thetas * Ks at stage t."""
+        value = 1.0
+        for a, b in answer.thetas:
+            value *= self.Theta[t, a, b]
+        for a, b in answer.kernels:
+            value *= self.K[t, a, b]
         if answer.bracket is not None:
-            value *= self.single[answer.bracket.orders, answer.bracket.pending][t]
-        return value
+            value *= self.single[answer.bracket][t]
+        return float(value)
 
     def overlap(self, term: Overlap, T: int, u: int) -> float:
         """One term of the covariance of two functions of a neuron at stages T >= u."""
-        skip = self.skip[T, u]
         value = 1.0
-        for counts, here in ((term.thetas, self.Theta), (term.kernels, self.K)):
-            value *= here[T] ** counts[0] * (skip * here[u]) ** counts[1] * here[u] ** counts[2]
-        later, earlier = (term.later.orders, term.later.pending), (term.earlier.orders, term.earlier.pending)
-        if later[0] and earlier[0]:
-            both = self.double[later, earlier][T, u]
-            return float(value * (both - term.connected * self.single[later][T] * self.single[earlier][u]))
-        for side, stage in ((later, T), (earlier, u)):
-            if side[0]:
+        for made, means in ((term.thetas, self.Theta), (term.kernels, self.K)):
+            for contraction in made:
+                value *= self._contracted(contraction, means, T, u)
+        if term.later.factors and term.earlier.factors:
+            both = self.double[term.later, term.earlier][T, u]
+            apart = self.single[term.later][T] * self.single[term.earlier][u] if term.connected else 0.0
+            return float(value * (both - apart))
+        for side, stage in ((term.later, T), (term.earlier, u)):
+            if side.factors:
                 value *= self.single[side][stage]
         return float(value)
+
+    def _contracted(self, contraction: Contraction, means: Any, T: int, u: int) -> float:
+        a, b = contraction.samples
+        if contraction.place == CROSSED:
+            return float(self.skip[T, u] * means[u, a, b])
+        return float(means[T if contraction.place == LATER else u, a, b])
 
     def _moved(self, values: Any, errors: Any) -> Any:
         return values + errors + EPSILON * np.abs(values) if self.displaced else values
 
-    def _at_one_stage(self, entries: tuple[Entry, ...]) -> dict[Entry, Any]:
-        if not entries:
-            return {}
-        moments = [(entry,) for entry in entries]
-        found = gaussian_moments(self.activation, self.K[:, None, None], moments, kinks="almost_everywhere")
-        values = self._moved(*found)
-        return {entry: values[:, i] for i, entry in enumerate(entries)}
+    def _moments(self, kernels: Any, moments: Sequence[Moment]) -> Any:
+        return self._moved(*gaussian_moments(self.activation, kernels, moments, kinks="almost_everywhere"))
 
-    def _between(self, stages: Sequence[Stage], pairs: tuple[tuple[Entry, Entry], ...]) -> dict[Any, Any]:
-        count = len(stages)
-        table = {pair: np.zeros((count, count)) for pair in pairs}
-        for T in range(count if pairs else 0):
-            earlier = [u for u in range(T) if self.skip[T, u] != 0]
-            if earlier:
-                crossed = self.skip[T, earlier] * self.K[earlier]
-                kernels = np.empty((len(earlier), 2, 2))
-                kernels[:, 0, 0], kernels[:, 1, 1] = self.K[T], self.K[earlier]
-                kernels[:, 0, 1] = kernels[:, 1, 0] = crossed
-                found = gaussian_moments(self.activation, kernels, pairs, kinks="almost_everywhere")
-                for i, values in enumerate(self._moved(*found).T):
-                    table[pairs[i]][T, earlier] = values
-        together = [((*one[0], *other[0]), 0) for one, other in pairs if one[1] == other[1] == 0]
-        at_once = self._at_one_stage(tuple(dict.fromkeys(together)))
-        independent = self.skip == 0
-        for one, other in pairs:
-            apart = self.single[one][:, None] * self.single[other][None, :]
-            table[one, other][independent] = apart[independent]
-            if one[1] == other[1] == 0:
-                np.fill_diagonal(table[one, other], at_once[(*one[0], *other[0]), 0])
+    def _at_one_stage(self, brackets: Iterable[Neuron]) -> dict[Neuron, Any]:
+        """Every bracket at every stage, those of the same samples together."""
+        alike: dict[tuple[int, ...], dict[Neuron, None]] = defaultdict(dict)
+        for bracket in brackets:
+            alike[bracket.samples][bracket] = None
+        found: dict[Neuron, Any] = {}
+        for samples, members in alike.items():
+            values = self._moments(self.K[:, samples][:, :, samples], [_moment(bracket) for bracket in members])
+            found |= {bracket: values[:, i] for i, bracket in enumerate(members)}
+        return found
+
+    def _between(self, pairs: Iterable[tuple[Neuron, Neuron]]) -> dict[tuple[Neuron, Neuron], Any]:
+        count = len(self.K)
+        alike: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[tuple[Neuron, Neuron], None]] = defaultdict(dict)
+        for later, earlier in pairs:
+            alike[later.samples, earlier.samples][later, earlier] = None
+        table: dict[tuple[Neuron, Neuron], Any] = {}
+        for (ours, theirs), members in alike.items():
+            moments = [_moment(later) + _moment(earlier) for later, earlier in members]
+            blocks = np.zeros((len(members), count, count))
+            for T in range(count):
+                past = [u for u in range(T) if self.skip[T, u] != 0]
+                if past:
+                    blocks[:, T, past] = self._moments(self._kernels(T, past, ours, theirs), moments).T
+            table |= {pair: blocks[i] for i, pair in enumerate(members)}
+        self._fill(table)
         return table
+
+    def _kernels(self, T: int, past: list[int], ours: tuple[int, ...], theirs: tuple[int, ...]) -> Any:
+        """The covariance of z at stage T and at each earlier one, (G, d, d)."""
+        n, size = len(ours), len(ours) + len(theirs)
+        kernels = np.empty((len(past), size, size))
+        kernels[:, :n, :n] = self.K[T][np.ix_(ours, ours)]
+        kernels[:, n:, n:] = self.K[past][:, theirs][:, :, theirs]
+        crossed = self.skip[T, past][:, None, None] * self.K[past][:, ours][:, :, theirs]
+        kernels[:, :n, n:], kernels[:, n:, :n] = crossed, crossed.transpose(0, 2, 1)
+        return kernels
+
+    def _fill(self, table: dict[tuple[Neuron, Neuron], Any]) -> None:
+        """Stages that share nothing, and the same stage, where only plain products are asked for."""
+        together = {pair: _product(*pair) for pair in table if not (pair[0].acting or pair[1].acting)}
+        at_once = self._at_one_stage(together.values())
+        independent = self.skip == 0
+        for (later, earlier), block in table.items():
+            apart = self.single[later][:, None] * self.single[earlier][None, :]
+            block[independent] = apart[independent]
+            if (later, earlier) in together:
+                np.fill_diagonal(block, at_once[together[later, earlier]])
+
+
+def _moment(bracket: Neuron) -> Moment:
+    return tuple(
+        (tuple(order for sample, order in bracket.factors if sample == each), bracket.acting.count(each))
+        for each in bracket.samples
+    )
+
+
+def _product(one: Neuron, other: Neuron) -> Neuron:
+    return Neuron(tuple(sorted(one.factors + other.factors)))
 
 
 def _skips(stages: Sequence[Stage]) -> Any:

@@ -11,7 +11,7 @@ from rgflow.derive.derive import check_closure, check_order, closures
 from rgflow.errors import InputError
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import start
-from rgflow.flow.orders import MOST_INPUTS, measures, requested
+from rgflow.flow.orders import MOST_INPUTS, check_size, measures, requested
 from rgflow.flow.stages import highest_written, run_stages
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
@@ -51,8 +51,8 @@ def flow(
     kinks : "error" or "almost_everywhere"
         What written second derivatives of an activation with a kink mean; see :mod:`rgflow.brackets.kinks`.
     closure : "full" or "book"
-        For layers whose neurons keep their past: "full", with all of it, beyond K and Theta for one input; "book",
-        PDLT's recursion in one time, by name only.
+        For layers whose neurons keep their past: "full", with all of it; "book", PDLT's recursion in one time, by name
+        only.
 
     Returns
     -------
@@ -93,24 +93,20 @@ def flow(
 
         history = run(net, systems, rules, begin)
     else:
-        _check_linked(net, closure, needed, samples, kinks, through)
+        _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
         history = run_stages(net, through, needed, begin.overlap)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
     return found.assign_attrs(brackets=history.brackets)
 
 
 def _check_linked(
-    net: Network, closure: str, needed: list[Tensor], samples: str, kinks: str, through: tuple[Stage, ...]
+    net: Network, closure: str, needed: list[Tensor], inputs: int, kinks: str, through: tuple[Stage, ...]
 ) -> None:
-    """Refuse what lines with memory do not give: the book's closure of a branch, several inputs, kinks."""
-    several = next(stage.description for stage in through if not stage.last or stage.law.carry)
+    """Refuse what lines with memory do not give: the book's closure of a branch, many inputs, kinks."""
     if check_closure(closure) == "book":
+        several = next(stage.description for stage in through if not stage.last)
         raise InputError(f"{several!r} has no recursion in one time; take closure='full'")
-    beyond = [tensor for tensor in needed if tensor.cost]
-    if beyond and samples == "many":
-        raise InputError(
-            f"{beyond[0].name} with several inputs through {several!r}: a neuron's past is followed for one input; "
-            "flow them one by one, ask K and Theta at order 0, or take closure='book' if layers have one weight matrix"
-        )
-    for tensor in beyond:
-        check_written(tensor.name, highest_written([tensor], through), True, net.activation, kinks)
+    check_size(needed, inputs)
+    for tensor in needed:
+        if tensor.cost:
+            check_written(tensor.name, highest_written(tensor, through), inputs == 1, net.activation, kinks)

@@ -15,13 +15,14 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.algebra import Bracket
 from rgflow.algebra.jets import Jet
-from rgflow.algebra.response import Entry
-from rgflow.derive.response import PLAIN, mean
+from rgflow.algebra.response import Entry, Neuron
+from rgflow.derive.response import mean
 from rgflow.errors import AccuracyError
 from rgflow.flow.moments import plan
 from rgflow.layers.stages import Stage
 
-TANGENT: Entry = ((0,), (0,))
+PLAIN: Entry = (Jet(1), Jet(2))
+TANGENT: Entry = (Jet(1, (0,)), Jet(2, (0,)))
 EPSILON = np.finfo(float).eps
 
 
@@ -54,7 +55,7 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     blocks: list[dict[Bracket, tuple[Any, Any]]] = []
     for t, stage in enumerate(stages):
         for entry in (PLAIN, TANGENT):
-            constants = sum(map(stage.value, stage.law.constants(Jet(0, entry[0]), Jet(1, entry[1]))))
+            constants = sum(map(stage.value, stage.law.constants(*entry)))
             total = np.full((samples, samples), float(constants))
             doubt = np.zeros((samples, samples))
             if t == 0:
@@ -65,8 +66,8 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
                     below = t - answer.back
                     term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones((samples, samples))
                     spread = np.zeros((samples, samples))
-                    factors = [(values[PLAIN][below], errors[PLAIN][below])] * answer.kernels
-                    factors += [(values[TANGENT][below], errors[TANGENT][below])] * answer.thetas
+                    factors = [(values[PLAIN][below], errors[PLAIN][below])] * len(answer.kernels)
+                    factors += [(values[TANGENT][below], errors[TANGENT][below])] * len(answer.thetas)
                     if answer.bracket is not None:
                         factors.append(blocks[below][_shape(answer.bracket)])
                     for value, error in factors:
@@ -80,8 +81,8 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     return Leading(*found)
 
 
-def _shape(bracket: Bracket) -> Bracket:
-    return Bracket(bracket.factors, 0)
+def _shape(bracket: Neuron) -> Bracket:
+    return Bracket(tuple((0, order) for order in bracket.orders), 0)
 
 
 def _averages(

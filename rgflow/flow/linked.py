@@ -1,4 +1,4 @@
-"""The flow of networks whose neurons keep their past: cumulants between all pairs of stages, for one input.
+"""The flow of networks whose neurons keep their past: cumulants between all pairs of stages.
 
 For populations of n neurons with noise eta (see :mod:`rgflow.algebra.response`), in this order:
 
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from rgflow.algebra import Tensor
 from rgflow.algebra.response import Answer, Entry, Neuron, alone, ask, joint
 from rgflow.derive.noise import covariance
 from rgflow.derive.response import exchanges, response, shift
@@ -33,10 +32,10 @@ class Linked:
     ----------
     stages : S stages
     averages : the brackets at every stage and between stages
-    overlap : x.x/n_0
+    overlap : x.x'/n_0 of the inputs, (N, N)
     """
 
-    def __init__(self, stages: Sequence[Stage], averages: Averages, needs: Needs, overlap: float):
+    def __init__(self, stages: Sequence[Stage], averages: Averages, needs: Needs, overlap: Any):
         self.stages, self.averages, self.overlap = stages, averages, overlap
         count = len(stages)
         self.noises = {key: np.zeros((count, count)) for key in needs.noises}
@@ -46,9 +45,8 @@ class Linked:
         self._flow_pairs()
         self._flow_shifts()
 
-    def tensor(self, tensor: Tensor) -> Any:
-        """A tensor at every stage, as the absolute cumulant of z (or shift of its mean)."""
-        entries = [(a.edges, b.edges) for a, b in tensor.pairs]
+    def value(self, entries: tuple[Entry, ...]) -> Any:
+        """The shift of the mean of one entry, or the cumulant of two, of z at every stage, in absolute size."""
         if len(entries) == 1:
             return self.shifts[alone(entries[0])]
         p, q = entries
@@ -103,12 +101,11 @@ class Linked:
         total = 0.0
         for exchange in exchanges(p, q, stage.law):
             product = float(exchange.coefficient) * stage.product(exchange.symbols) / stage.fan_in
-            for answers in exchange.averages:
+            for answers, (a, b) in zip(exchange.averages, exchange.pairs, strict=True):
                 if t:
                     product *= sum(self._weight(stage, answer, t) for answer in answers)
-                else:  # the given input: <x_a x_c>, without directions
-                    plain = all(a.bracket is not None and set(a.bracket.orders) == {0} for a in answers)
-                    product *= self.overlap if answers and plain else 0.0
+                else:  # the given input: <x_a x_c>, which has no directions
+                    product *= 0.0 if a.edges or b.edges else float(self.overlap[a.sample, b.sample])
             total += product
         return total
 

@@ -10,10 +10,10 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.codegen import Kernel, kernel
-from rgflow.errors import AccuracyError, InputError
+from rgflow.errors import AccuracyError
 from rgflow.flow.history import History
 from rgflow.flow.moments import Plan, plan
-from rgflow.flow.orders import MOST_INPUTS
+from rgflow.flow.orders import check_size
 from rgflow.flow.state import State
 from rgflow.flow.steps import Step
 
@@ -27,7 +27,7 @@ def run_many(
     """All layers, for the different inputs of a flow."""
     at_kernel = tensors.index(Tensor.named("K"))
     samples = len(known[Tensor.named("K")])
-    _check_size(tensors, samples)
+    check_size(tensors, samples)
     state = State(tensors, samples)
     values = np.zeros(state.offsets[-1])
     for i, tensor in enumerate(tensors):
@@ -44,15 +44,6 @@ def run_many(
         history.append(values)
         uncertainty.append(errors)
     return History(_split(np.array(history), state), _split(np.array(uncertainty), state))
-
-
-def _check_size(tensors: tuple[Tensor, ...], samples: int) -> None:
-    beyond = [t.name for t in tensors if t.level > 1 or t.order > 0]
-    if samples > MOST_INPUTS and beyond:
-        raise InputError(
-            f"{samples} different inputs: {beyond[0]}, which this flow needs, has N^4 components and is offered for "
-            f"N <= {MOST_INPUTS}; flow the inputs in groups of four, or ask K and Theta at order 0"
-        )
 
 
 def _brackets(activation: Activation, moments: Plan, K: Any, doubt_of_K: Any) -> tuple[Any, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rgflow.algebra import Tensor
 from rgflow.algebra.response import Ask, Entry, Joint, Neuron, alone, ask, joint
 from rgflow.derive.response import response, shift
 from rgflow.layers import Law
@@ -20,8 +19,8 @@ class Needs:
     shifts: tuple[Entry, ...]
 
 
-def needs(tensors: Iterable[Tensor], laws: Iterable[Law]) -> Needs:
-    """All that the tensors, of cost 1 in 1/n, need under these laws."""
+def needs(wanted: Iterable[tuple[Entry, ...]], laws: Iterable[Law]) -> Needs:
+    """All that means of one entry at next order, and cumulants of two, need under these laws."""
     rules = tuple(dict.fromkeys(laws))
     pairs: dict[Joint, None] = {}
     noises: dict[Ask, None] = {}
@@ -68,13 +67,13 @@ def needs(tensors: Iterable[Tensor], laws: Iterable[Law]) -> Needs:
                 else:
                     want_shift(answer.entries[0])
 
-    for tensor in tensors:
-        entries = [(a.edges, b.edges) for a, b in tensor.pairs]
+    for entries in wanted:
         if len(entries) == 1:
             want_shift(entries[0])
             continue
-        want_pair(*entries)
-        for past, other in pasts(*entries):
+        p, q = entries
+        want_pair(p, q)
+        for past, other in pasts(p, q):
             want_noise(past, other)
     while waiting:
         waiting.pop()()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rgflow.algebra import Tensor
 from rgflow.algebra.tensor import listed, split_order
 from rgflow.checks import whole
-from rgflow.errors import OrderError
+from rgflow.errors import InputError, OrderError
 
 MOST_INPUTS = 4  # different inputs with four-point tensors: their brackets are averages over up to four
 
@@ -40,3 +40,13 @@ def measures(wanted: tuple[Tensor, ...], order: int) -> tuple[Tensor, ...]:
         return ()
     directions = any(edges for tensor in wanted for pair in tensor.structure for edges in pair)
     return tuple(Tensor.named(name) for name in ("K", "V", *(("Theta", "A", "B") if directions else ())))
+
+
+def check_size(tensors: Iterable[Tensor], samples: int) -> None:
+    """InputError for tensors with N^4 components at too many different inputs."""
+    beyond = [t.name for t in tensors if t.level > 1 or t.order > 0]
+    if samples > MOST_INPUTS and beyond:
+        raise InputError(
+            f"{samples} different inputs: {beyond[0]}, which this flow needs, has N^4 components and is offered for "
+            f"N <= {MOST_INPUTS}; flow the inputs in groups of four, or ask K and Theta at order 0"
+        )

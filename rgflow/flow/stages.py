@@ -8,50 +8,81 @@ from typing import Any
 import numpy as np
 
 from rgflow.algebra import Tensor
-from rgflow.algebra.response import Answer
+from rgflow.algebra.response import Answer, Entry, Neuron
+from rgflow.derive.linked import entries_of
 from rgflow.derive.noise import Overlap, covariance
 from rgflow.derive.response import exchanges, response, shift
-from rgflow.flow.averages import Averages, Entry
+from rgflow.errors import OrderError
+from rgflow.flow.averages import Averages
 from rgflow.flow.history import History
 from rgflow.flow.leading import leading
 from rgflow.flow.linked import Linked
 from rgflow.flow.needs import Needs, needs
+from rgflow.layers import Law
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
 
+MOST_BYTES = 2**31
 K, THETA = Tensor.named("K"), Tensor.named("Theta")
 
 
 def run_stages(net: Network, stages: Sequence[Stage], tensors: Sequence[Tensor], overlap: Any) -> History:
-    """K and Theta of any number of inputs; of one input also K_1, Theta_1 and the four-point letters."""
+    """K and Theta, and with them K_1, Theta_1 and cumulants of two entries at leading order."""
+    further = [tensor for tensor in tensors if tensor.cost]
+    components = {tensor: _components(tensor, len(overlap)) for tensor in further}
+    wanted = needs((entries for found in components.values() for entries in found.values()), _laws(stages))
+    single, double = asked(wanted, stages)
+    _check_room(len(stages), len(wanted.pairs) + len(wanted.noises) + len(double))
     means = leading(net.activation, stages, overlap)
     last = [i for i, stage in enumerate(stages) if stage.last]
-    one = len(overlap) == 1
     values = {K: means.K[last], THETA: means.Theta[last]}
     errors = {K: means.K_error[last], THETA: means.Theta_error[last]}
-    if one:
-        values = {t: v[:, 0, 0] for t, v in values.items()}
-        errors = {t: v[:, 0, 0] for t, v in errors.items()}
-    further = [tensor for tensor in tensors if tensor.cost]
     if further:
-        fan_in = np.array(net.fan_in, np.float64)
-        wanted = needs(further, (stage.law for stage in stages[1:]))
-        single, double = asked(wanted, stages)
         passes = [
-            Linked(stages, Averages(net.activation, stages, means, single, double, moved), wanted, float(overlap[0, 0]))
+            Linked(stages, Averages(net.activation, stages, means, single, double, moved), wanted, overlap)
             for moved in (False, True)
         ]
-        for tensor in further:
-            found, moved = (each.tensor(tensor)[last] * fan_in for each in passes)
+        for tensor, entries in components.items():
+            found, moved = (_tensor(each, tensor, entries, last, net) for each in passes)
             values[tensor] = found
             errors[tensor] = np.abs(found - moved) + 8 * np.finfo(float).eps * np.abs(found)
+    if len(overlap) == 1:
+        values = {tensor: np.reshape(value, len(last)) for tensor, value in values.items()}
+        errors = {tensor: np.reshape(error, len(last)) for tensor, error in errors.items()}
     return History(values, errors)
 
 
-def asked(wanted: Needs, stages: Sequence[Stage]) -> tuple[list[Entry], list[tuple[Entry, Entry]]]:
+def _components(tensor: Tensor, samples: int) -> dict[tuple[int, ...], tuple[Entry, ...]]:
+    """The entries of every component of a tensor, by its arguments."""
+    return {i: entries_of(tensor, i) for i in np.ndindex(*[samples] * (2 * tensor.level))}
+
+
+def _tensor(run: Linked, tensor: Tensor, components: dict[Any, Any], last: list[int], net: Network) -> Any:
+    """All components at every layer in PDLT's normalisation, (L, N, N, ..)."""
+    fan_in = np.array(net.fan_in, np.float64)
+    found = np.stack([run.value(entries)[last] * fan_in for entries in components.values()], axis=1)
+    samples = round(len(components) ** (1 / (2 * tensor.level)))
+    return found.reshape(len(last), *[samples] * (2 * tensor.level))
+
+
+def _check_room(stages: int, linked: int) -> None:
+    """Everything between every two stages must fit into memory."""
+    size = 8 * linked * stages**2
+    if size > MOST_BYTES:
+        raise OrderError(
+            f"a neuron's past over {stages} stages, with {linked} averages and cumulants between every two, would fill "
+            f"{size / 2**30:.1f} GiB; ask fewer tensors or inputs, or fewer layers"
+        )
+
+
+def _laws(stages: Sequence[Stage]) -> list[Law]:
+    return [stage.law for stage in stages[1:]]
+
+
+def asked(wanted: Needs, stages: Sequence[Stage]) -> tuple[list[Neuron], list[tuple[Neuron, Neuron]]]:
     """The brackets that a flow needs, at one stage and between two."""
-    single: dict[Entry, None] = {}
-    double: dict[tuple[Entry, Entry], None] = {}
+    single: dict[Neuron, None] = {}
+    double: dict[tuple[Neuron, Neuron], None] = {}
     answers: list[Answer] = []
     overlaps: list[Overlap] = []
     for law in dict.fromkeys(stage.law for stage in stages):
@@ -62,18 +93,18 @@ def asked(wanted: Needs, stages: Sequence[Stage]) -> tuple[list[Entry], list[tup
             answers += response(q, law)
             overlaps += [o for a in response(q, law) if a.noise is not None for o in covariance(f, a.noise)]
         answers += [answer for entry in wanted.shifts for answer in shift(entry, law)]
-    for answer in answers:
-        if answer.bracket is not None:
-            single[answer.bracket.orders, answer.bracket.pending] = None
+    single.update(dict.fromkeys(answer.bracket for answer in answers if answer.bracket is not None))
     for overlap in overlaps:
-        later, earlier = ((side.orders, side.pending) for side in (overlap.later, overlap.earlier))
-        single.update(dict.fromkeys(side for side in (later, earlier) if side[0]))
-        if later[0] and earlier[0]:
-            double[later, earlier] = None
+        sides = (overlap.later, overlap.earlier)
+        single.update(dict.fromkeys(side for side in sides if side.factors))
+        if all(side.factors for side in sides):
+            double[sides] = None
     return list(single), list(double)
 
 
-def highest_written(tensors: Sequence[Tensor], stages: Sequence[Stage]) -> int:
-    """The highest written derivative of sigma in what these tensors need."""
-    single, double = asked(needs(tensors, (stage.law for stage in stages[1:])), stages)
-    return max((k for orders, _ in [*single, *(side for pair in double for side in pair)] for k in orders), default=0)
+def highest_written(tensor: Tensor, stages: Sequence[Stage]) -> int:
+    """The highest written derivative of sigma in what a tensor needs."""
+    entries = entries_of(tensor, (0,) * (2 * tensor.level))
+    single, double = asked(needs([entries], _laws(stages)), stages)
+    brackets = [*single, *(side for pair in double for side in pair)]
+    return max((order for bracket in brackets for order in bracket.orders), default=0)

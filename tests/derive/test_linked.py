@@ -3,9 +3,9 @@
 import pytest
 
 import rgflow as rg
-from rgflow.algebra import Linked, Tensor
+from rgflow.algebra import Jet, Linked, Tensor
 from rgflow.algebra.response import Neuron, ask, joint
-from rgflow.derive.noise import covariance
+from rgflow.derive.noise import CROSSED, Contraction, covariance
 
 LINES = {
     ("Residual", "V"): [
@@ -49,6 +49,20 @@ def test_lines(kind, name):
     assert len(found.assumptions) >= 4
 
 
+def test_lines_of_several_inputs():
+    """A different sample in each argument: d_1 acts on sigma_1, and the response is the sum over both samples."""
+    found = str(rg.derive("V", samples="many", layer=rg.Residual())).splitlines()
+    assert found[0] == "V[1,2,3,4] = n <δG[z1 z2] δG[z3 z4]> + n <η[z1 z2] δG[z3 z4]> + n <η[z3 z4] δG[z1 z2]>"
+    assert found[2:] == [
+        "δG[z1 z2]' = skip^2 δG[z1 z2] + C_W η[σ1σ2] + 1/2 C_W <∂1^2[σ1σ2]> δG[z1 z1] "
+        "+ C_W <∂1∂2[σ1σ2]> δG[z1 z2] + 1/2 C_W <∂2^2[σ1σ2]> δG[z2 z2]"
+    ]
+    assert str(rg.derive("K", samples="many", layer=rg.Branch())).splitlines() == [
+        "K[1,2]_h' = C_b + C_W K[1,2]",
+        "K[1,2]' = C_a + K[1,2] + C_V <σ1σ2>_h",
+    ]
+
+
 @pytest.mark.parametrize("name", ONE_TIME)
 def test_one_time(name):
     assert str(rg.derive(name, layer=rg.Residual(), closure="book")) == ONE_TIME[name]
@@ -79,18 +93,23 @@ def test_a_linear_layer_needs_no_brackets():
 
 
 def test_equal_cumulants_have_one_name():
-    assert joint(((0, 1), (1,)), ((0,), ())) == joint(((0,), (0, 1)), ((), (1,)))
-    assert ask(Neuron((1,), 0, ((3,), (2,))), ((2, 3), ())) == ask(Neuron((1,), 0, ((0,), (1,))), ((), (0, 1)))
+    z, e, f, ef = Jet(0), Jet(0, (0,)), Jet(0, (1,)), Jet(0, (0, 1))
+    assert joint((ef, f), (e, z)) == joint((e, ef), (z, f))
+    one, other = Jet(0, (2,)), Jet(0, (3,))
+    factors = ((0, 1),)
+    assert ask(Neuron(factors, (), (other, one)), (Jet(0, (2, 3)), z)) == ask(Neuron(factors, (), (e, f)), (z, ef))
+    assert joint((Jet(1), Jet(2)), (z, z)) != joint((Jet(1), Jet(1)), (z, z))
     assert Tensor.named("Q").pairs
 
 
 def test_noise_of_plain_values_contracts_to_kernels():
     """<z z (l) z z (m)> - <z z><z z> = 2 K(l, m)^2; with an activation, K(l, m)^2 <d^2 g>."""
-    found = covariance(Neuron(jets=((), ())), Neuron(jets=((), ())))
-    assert [(term.kernels, term.connected) for term in found] == [((0, 2, 0), False)] * 2
-    (only,) = covariance(Neuron(jets=((), ())), Neuron((0, 0)))
-    assert (only.kernels, only.earlier.pending) == ((0, 2, 0), 2)
-    (both,) = covariance(Neuron((0, 0)), Neuron((0, 0)))
+    plain, square = Neuron(jets=(Jet(0), Jet(0))), Neuron(((0, 0), (0, 0)))
+    crossed = (Contraction(CROSSED, (0, 0)),) * 2
+    assert [(term.kernels, term.connected) for term in covariance(plain, plain)] == [(crossed, False)] * 2
+    (only,) = covariance(plain, square)
+    assert (only.kernels, only.earlier.acting) == (crossed, (0, 0))
+    (both,) = covariance(square, square)
     assert both.connected
 
 

@@ -184,6 +184,48 @@ def test_several_inputs_at_order_0():
     np.testing.assert_allclose(both["K"][:, 0, 1], both["K"][:, 1, 0], rtol=1e-13)
 
 
+INPUTS = np.array([[1.0, 0.5, -0.3, 0.2, 0.0], [0.4, -1.0, 0.8, 0.1, 0.3]])
+
+
+def test_several_inputs_with_skip_zero_are_dense():
+    """Every component of every letter of two inputs, through other code."""
+    values = {"C_W": 1.5, "C_b": 0.05, "lambda_b": 0.3, "lambda_W": 0.7}
+    names = ["K", "Theta", "V", "A", "B", "D", "F", "P", "Q"]
+    one, other = (
+        rg.flow(
+            rg.Network([rg.Dense(**values), *[inner] * 2, rg.Dense()], [5, 8, 8, 8, 1], "tanh"), INPUTS, tensors=names
+        )
+        for inner in (rg.Residual(skip=0.0, **values), rg.Dense(**values))
+    )
+    for name in map(str, other["coefficient"].values):
+        error = (one["numerical_error"] + other["numerical_error"]).sel(coefficient=name)
+        assert (abs(one[name] - other[name]) <= error).all(), name
+        assert float(error.max()) <= 1e-10 * (1 + float(abs(other[name]).max())), name
+
+
+def test_equal_inputs_and_permuted_ones():
+    """The diagonal of two inputs is one input's, components move with the inputs."""
+    values = {"C_W": 1.5, "C_b": 0.05}
+    inner = [rg.Residual(skip=0.8, **values), rg.Branch(C_V=0.5, C_b=0.1)]
+    net = rg.Network([rg.Dense(**values), *inner, rg.Dense()], [5, 8, 8, 8, 1], "tanh")
+    names = ["K", "V", "Theta", "D", "F"]
+    both, swapped = (rg.flow(net, x, tensors=names) for x in (INPUTS, INPUTS[::-1]))
+    for sample in (0, 1):
+        alone = rg.flow(net, INPUTS[sample], tensors=names)
+        for name in (*names, "K_1", "Theta_1"):
+            dims = {dim: sample for dim in both[name].dims if dim != "layer"}
+            np.testing.assert_allclose(both[name].isel(dims), alone[name], rtol=1e-10, atol=1e-13)
+            back = both[name].isel({dim: [1, 0] for dim in dims})
+            np.testing.assert_allclose(back, swapped[name], rtol=1e-10, atol=1e-13)
+
+
+def test_two_inputs_in_one_time_and_in_full_agree_for_linear_networks():
+    net = residual(sigma="linear")
+    for name in ("V", "F", "B"):
+        full, book = (rg.flow(net, INPUTS, tensors=[name], closure=closure)[name] for closure in ("full", "book"))
+        np.testing.assert_allclose(full, book, rtol=1e-11, atol=1e-12)
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------
 
 
@@ -196,16 +238,20 @@ def test_what_is_not_closed_is_refused():
         rg.derive("V6", layer=rg.Branch())
     with pytest.raises(rg.OrderError, match=r"reduced.*order 0"):
         rg.derive("V", layer=rg.Reduced())
-    with pytest.raises(rg.InputError, match=r"V with several inputs.*Residual.*book"):
-        rg.flow(residual(), np.eye(5)[:2], tensors="V")
-    with pytest.raises(rg.InputError, match=r"several inputs.*samples='one'"):
-        rg.derive("V", samples="many", layer=rg.Residual())
+    with pytest.raises(rg.InputError, match=r"5 different inputs: V"):
+        rg.flow(residual(), np.eye(5), tensors="V")
     with pytest.raises(rg.InputError, match=r"Branch.*no recursion in one time"):
         rg.flow(branches(), first_kernel=1.0, closure="book")
     with pytest.raises(rg.InputError, match=r"closure is 'one'"):
         rg.flow(residual(), first_kernel=1.0, closure="one")
     with pytest.raises(rg.InputError, match=r"odd activations, and relu is not"):
         rg.flow(rg.Network([rg.Linear(), rg.Reduced(), rg.Linear()], [3, 3, 3, 1], "relu"), first_kernel=1.0)
+
+
+def test_a_past_that_no_memory_holds_is_refused():
+    net = rg.Network([rg.Dense(), *[rg.Residual(C_W=0.1)] * 12_000, rg.Dense()], [3, *[4] * 12_001, 1], "tanh")
+    with pytest.raises(rg.OrderError, match=r"past over 12002 stages.*GiB"):
+        rg.flow(net, first_kernel=1.0, tensors="V")
 
 
 def test_kinks_are_refused_where_derivatives_are_written():
