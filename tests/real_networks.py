@@ -34,10 +34,15 @@ COMPONENTS = {2: [(0, 0), (0, 1)], 4: [(0, 0, 1, 1), (0, 1, 0, 1), (0, 1, 1, 1)]
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors measured on the same networks."""
+    """Tensors measured on the same networks: so many at the first width n_1, networks (n_1/n)^fewer at width n."""
 
     tensors: tuple[str, ...]
     networks: int
+    fewer: int = 0
+
+    def at(self, ratio: int) -> int:
+        """Number of networks at ratio times the first width."""
+        return self.networks // ratio**self.fewer
 
 
 FULL = (
@@ -57,7 +62,7 @@ SMALL = (
 
 @dataclass
 class Comparison:
-    """One tensor component through order q: what was measured and what the fits say."""
+    """One tensor component through order q: what was measured and what the fits say; sigma names the ensemble."""
 
     sigma: str
     inputs: int
@@ -74,6 +79,7 @@ class Comparison:
     slope: float | None = None
     slope_error: float | None = None
     rejection: float | None = None
+    widths: tuple[int, ...] = WIDTHS
 
     @property
     def name(self) -> str:
@@ -83,7 +89,7 @@ class Comparison:
 
     def fit(self) -> None:
         """Fit amplitude, and the slope where the remainder is visible."""
-        n = np.array(WIDTHS, float)
+        n = np.array(self.widths, float)
         y, s = np.subtract(self.sampled, self.theory), np.array(self.standard_error)
         shape = n ** -(self.q + 1)
         amplitude = np.sum(y * shape / s**2) / np.sum(shape**2 / s**2)
@@ -92,48 +98,72 @@ class Comparison:
         self.visible = float(abs(y[0]) / s[0])
         if self.visible > 8:
             found, covariance = optimize.curve_fit(
-                lambda n, a, b: a * (n / 16) ** b, n, y, p0=(y[0], -(self.q + 1.0)), sigma=s, absolute_sigma=True
+                lambda n, a, b: a * (n / self.widths[0]) ** b,
+                n,
+                y,
+                p0=(y[0], -(self.q + 1.0)),
+                sigma=s,
+                absolute_sigma=True,
             )
             self.slope, self.slope_error = float(found[1]), float(np.sqrt(covariance[1, 1]))
         self.rejection = float(np.max(np.abs(np.subtract(self.sampled, self.without_last)) / s))
 
 
-def theory_orders(net: rg.MLP, first_kernel, tensors, highest: int) -> dict[str, list]:
-    """For each letter X_q / n^q at the last layer, q = 0, 1, .. up to total order ``highest``."""
-    ds = rg.flow(net, first_kernel=first_kernel, tensors=list(tensors), order=highest)
-    n = float(ds["fan_in"][-1])
+def theory_orders(
+    net: rg.Network, first_kernel, tensors, highest: int, *, layer: int = -1, closure: str = "full"
+) -> dict[str, list]:
+    """For each letter X_q / n^q at the last layer (or another), q = 0, 1, .. up to total order ``highest``."""
+    ds = rg.flow(net, first_kernel=first_kernel, tensors=list(tensors), order=highest, closure=closure)
+    n = float(ds["fan_in"][layer])
     found = {}
     for letter in tensors:
         names = [f"{letter}_{q}" if q else letter for q in range(highest + 1)]
-        found[letter] = [ds[name].values[-1] / n**q for q, name in enumerate(names) if name in ds]
+        found[letter] = [ds[name].values[layer] / n**q for q, name in enumerate(names) if name in ds]
     return found
 
 
 def compare(sigma: str, first_kernel, plan, seed: int, report=lambda text: None) -> list[Comparison]:
     """All comparisons of one ensemble: every letter through its leading order and through its first correction."""
     inputs = 1 if np.ndim(first_kernel) == 0 else len(first_kernel)
+    return compare_networks(
+        sigma,
+        lambda n: rg.MLP.uniform(n_in=2, width=n, depth=DEPTH, activation=sigma, **ENSEMBLES[sigma]),
+        first_kernel,
+        plan,
+        entropy=lambda width, i: np.random.SeedSequence([seed, width, i, inputs, len(sigma)]),
+        theory=lambda net, tensors: theory_orders(net, first_kernel, tensors, 2),
+        report=report,
+    )
+
+
+def compare_networks(
+    name: str, build, first_kernel, plan, *, entropy, theory, layer: int = -1, widths=WIDTHS, report=lambda text: None
+) -> list[Comparison]:
+    """The networks ``build(n)`` against ``theory(net, tensors)``, through every order it has that corrects another."""
+    inputs = 1 if np.ndim(first_kernel) == 0 else len(first_kernel)
     results: dict[tuple, Comparison] = {}
-    for width in WIDTHS:
-        net = rg.MLP.uniform(n_in=2, width=width, depth=DEPTH, activation=sigma, **ENSEMBLES[sigma])
-        tensors = [name for group in plan for name in group.tensors]
-        theory = theory_orders(net, first_kernel, tensors, 2)
+    for width in widths:
+        net = build(width)
+        orders = theory(net, [name for group in plan for name in group.tensors])
         for i, group in enumerate(plan):
             start = time.perf_counter()
-            entropy = np.random.SeedSequence([seed, width, i, inputs, len(sigma)])
-            mc = rg.sample(net, first_kernel=first_kernel, tensors=group.tensors, networks=group.networks, seed=entropy)
-            report(f"{sigma} N={inputs} n={width} {','.join(group.tensors)}: {time.perf_counter() - start:.0f} s")
+            networks = group.at(width // widths[0])
+            seed = entropy(width, i)
+            mc = rg.sample(net, first_kernel=first_kernel, tensors=group.tensors, networks=networks, seed=seed)
+            report(f"{name} N={inputs} n={width} {','.join(group.tensors)}: {time.perf_counter() - start:.0f} s")
             for letter in group.tensors:
                 arguments = mc[letter].ndim - 1
                 for component in COMPONENTS[arguments] if inputs > 1 else [()]:
-                    for q in (0, 1) if letter not in ("K", "Theta") else (1, 2):
-                        terms = [float(np.asarray(t)[component]) for t in theory[letter]]
+                    terms = [float(np.asarray(t)[component]) for t in orders[letter]]
+                    for q in range(1 if letter in ("K", "Theta") else 0, len(terms)):
                         row = results.setdefault(
-                            (letter, component, q), Comparison(sigma, inputs, letter, component, q, [], [], [], [])
+                            (letter, component, q),
+                            Comparison(name, inputs, letter, component, q, [], [], [], [], widths=tuple(widths)),
                         )
                         row.theory.append(sum(terms[: q + 1]))
                         row.without_last.append(sum(terms[:q]))
-                        row.sampled.append(float(mc[letter].values[-1][component]))
-                        row.standard_error.append(float(mc[f"{letter}_se"].values[-1][component]))
+                        row.sampled.append(float(mc[letter].values[layer][component]))
+                        row.standard_error.append(float(mc[f"{letter}_se"].values[layer][component]))
     for row in results.values():
         row.fit()
     return list(results.values())
