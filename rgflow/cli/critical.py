@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.kinds import KindOption, layer_of
 from rgflow.cli.paths import PICTURES, writable
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ CLASSES = {
 
 def critical(
     activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    layer: KindOption = None,
+    skip: Annotated[
+        float | None, typer.Option("--skip", metavar="X", help="Skip strength of a residual layer.")
+    ] = None,
     table: Annotated[
         bool, typer.Option("--table", help="Also the power law of every tensor, with its correction.")
     ] = False,
@@ -39,6 +44,7 @@ def critical(
       rgflow critical tanh --table --plot laws.png
       rgflow critical "z - z^3*exp(-z^2)/2"
       rgflow critical relu --latex
+      rgflow critical tanh --layer residual --skip 0.9
     """
     from rgflow.cli.power_law_table import as_latex, print_table
     from rgflow.cli.screen import results, working
@@ -46,7 +52,7 @@ def critical(
 
     writable(plot, PICTURES, "--plot")
     with working("looking for critical points"):
-        found = criticality(activation)
+        found = criticality(activation, layer_of(layer, skip))
     if latex:
         with working("deriving power laws"):
             typer.echo(as_latex(found))
@@ -68,7 +74,9 @@ def critical(
 
 
 def _print_points(found: Criticality, console: Console) -> None:
-    console.print(found.activation.name, style="bold", soft_wrap=True)
+    from rgflow.universality.points import named
+
+    console.print(named(found.activation, found.layer), style="bold", soft_wrap=True)
     for point in found.points:
         label = "recommended" if point == found.point else "also" if point.stable else "unstable"
         style = "green" if point == found.point else "" if point.stable else "yellow"
@@ -136,7 +144,8 @@ def behaviour(found: Criticality) -> list[tuple[str, str]]:
 def susceptibilities_text(found: Criticality) -> str:
     """Both are 1, and how that is known."""
     if found.K_star == 0:
-        return "chi_parallel = chi_perp = C_W sigma'(0)^2 = 1, by choice of C_W"
+        skip = "skip^2 + " if found.layer.value("skip") else ""
+        return f"chi_parallel = chi_perp = {skip}C_W sigma'(0)^2 = 1, by choice of C_W"
     parallel, perpendicular = found.chi_parallel, found.chi_perpendicular
     off = max(abs(parallel - 1), abs(perpendicular - 1))
     within = f", from quadrature; off by {off:.0e}" if off else ""
@@ -158,15 +167,29 @@ def exponents_text(found: Criticality) -> str:
 
 
 def growth_text(found: Criticality) -> str:
-    """nu in V/(n K^2) -> nu l/n."""
+    """nu in V/(n K^2) -> nu l/n; where V/K^2 levels off, its limit."""
     from rgflow.cli.formulas import number_text
 
-    return f"V/(n K^2) -> nu l/n at layer l of width n, nu = {number_text(found.vertex_growth)}"
+    nu = found.vertex_growth
+    if nu == 0:
+        V, K = found.laws["V"], found.laws["K"]
+        limit = 0 if V.vanishes else V.amplitude / K.amplitude**2 if V.exponent == 2 * K.exponent else None
+        if limit is not None:
+            return f"V/(n K^2) -> {number_text(limit)}/n at layer l of width n: they do not grow"
+    return f"V/(n K^2) -> nu l/n at layer l of width n, nu = {number_text(nu)}"
 
 
 def setting_text(found: Criticality) -> str:
     """The network to build."""
     point, name = found.point, found.activation.formula_text
+    if type(found.layer).__name__ != "Dense":
+        own = found.layer.hyperparameters()
+        given = {"skip": found.layer.value("skip"), "C_b": point.C_b, "C_W": point.C_W}
+        listed = ", ".join(f"{name}={value!r}" for name, value in given.items() if name in own)
+        start = ", a first layer that brings the kernel to K*," if point.universality_class == "half-stable" else ""
+        return (
+            f"layers rgflow.{type(found.layer).__name__}({listed}){start} in rgflow.Network(...); or rgflow.tune(net)"
+        )
     call = f'rgflow.MLP.uniform(n_in, width, depth, activation="{name}", C_b={point.C_b!r}, C_W={point.C_W!r})'
     if point.universality_class == "half-stable":
         read = (point.K_star or 0.0) - point.C_b

@@ -13,7 +13,7 @@ from rgflow.errors import InputError
 MOST = 2000  # points of a grid: a mistyped count is noticed before the work
 
 
-def exact(option: str, text: str | None) -> Fraction | Literal["symbolic"] | None:
+def exact(option: str, text: str | None, signed: bool = False) -> Fraction | Literal["symbolic"] | None:
     """A decimal or a fraction as the rational number that it is, or the word ``symbolic``.
 
     >>> exact("--C-W", "0.1"), exact("--C-W", "1/3"), exact("--C-W", "symbolic")
@@ -27,7 +27,7 @@ def exact(option: str, text: str | None) -> Fraction | Literal["symbolic"] | Non
         found = Fraction(text.strip())
     except (ValueError, ZeroDivisionError):
         raise InputError(f"{option} is {text!r}; give a number, a fraction such as 1/3, or 'symbolic'") from None
-    if found < 0:
+    if found < 0 and not signed:
         raise InputError(f"{option} is {text!r}; it must not be negative")
     return found
 

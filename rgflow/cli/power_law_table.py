@@ -32,7 +32,8 @@ def print_table(found: Criticality, console: Console) -> None:
         if power == "-":
             table.add_row(name, power, law, "")
             continue
-        table.add_row(name, power, law, "any layer" if correction == "0" else since(onset[name]))
+        from_where = "any layer" if correction == "0" else since(onset[name]) if name in onset else "not known"
+        table.add_row(name, power, law, from_where)
         table.add_row("", "", "exact" if correction == "0" else correction, "", style="dim")
     console.print()
     console.print("Power laws, equal widths", style="bold")
@@ -68,7 +69,8 @@ def laws(found: Criticality) -> list[tuple[str, str, str, str]]:
             continue
         power = text_of(shown(law.exponent, 4)) + (f" ln^{law.logarithms}" if law.logarithms else "")
         leading = shown(law.amplitude) * l ** shown(law.exponent) * sp.log(l) ** law.logarithms
-        rows.append((name, power, text_of(leading), correction_text(law.correction, at)))
+        correction = correction_text(law.correction, at) if law.determined_by(at) else law.following
+        rows.append((name, power, text_of(leading), correction))
     return rows
 
 
@@ -129,7 +131,15 @@ def remarks(found: Criticality) -> list[str]:
         first = f"{start}; corrections for lambda_b = lambda_W = 1" + (" and k = 1" if kind != "half-stable" else "")
     where = f"{100 * TOLERANCE:g} % from: the layer from which the law holds within that, at the same units"
     more = "in full, with all symbols: rgflow.criticality(...).laws[NAME].correction"
-    return [rates, first, where, more]
+    return [rates, first, where, more, *memory(found)]
+
+
+def memory(found: Criticality) -> list[str]:
+    """Which tensors are left out because of what neurons remember."""
+    left_out = getattr(found.laws, "refused", {})
+    if not left_out:
+        return []
+    return [f"neurons remember their past; not known with all of it: {', '.join(left_out)}"]
 
 
 def as_latex(found: Criticality) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rgflow.cli.flow import Kinks
+from rgflow.cli.kinds import KindOption, layer_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +59,19 @@ def solve(
             rich_help_panel=HYPERPARAMETERS,
         ),
     ] = False,
+    layer: KindOption = None,
+    skip: Annotated[
+        str | None,
+        typer.Option(
+            "--skip", metavar="X", help=f"Skip strength of a residual layer: {NUMBER}.", rich_help_panel=HYPERPARAMETERS
+        ),
+    ] = None,
+    book: Annotated[
+        bool,
+        typer.Option(
+            "--book", help="Layers with a skip: as if neurons did not remember.", rich_help_panel=HYPERPARAMETERS
+        ),
+    ] = False,
     kinks: Annotated[
         Kinks,
         typer.Option(
@@ -83,6 +97,7 @@ def solve(
       rgflow solve V linear --C-b symbolic --C-W symbolic --check 60
       rgflow solve Theta gelu --latex
       rgflow solve S relu --kinks almost_everywhere
+      rgflow solve V tanh --layer residual --skip symbolic
     """
     if latex and check is not None:
         raise typer.BadParameter("give one of --latex and --check")
@@ -96,9 +111,12 @@ def solve(
         "first_kernel": exact("--first-kernel", first_kernel),
         "lambda_b": exact("--lambda-b", lambda_b),
         "lambda_W": exact("--lambda-W", lambda_W),
+        "skip": exact("--skip", skip, signed=True),
     }
+    kind, closure = layer_of(layer, None, needed=skip is None), "book" if book else "full"
+    rates = "constant" if constant_rates else "equal"
     with working("deriving and solving"):
-        found = solved(name, activation, **options, rates="constant" if constant_rates else "equal", kinks=kinks.value)
+        found = solved(name, activation, **options, rates=rates, kinks=kinks.value, layer=kind, closure=closure)
     if latex:
         typer.echo(found.latex())
         return
@@ -112,8 +130,11 @@ def _print_solution(found: Solution, console: Console) -> None:
     from rgflow.cli.derive import heading
     from rgflow.cli.formulas import broken, equation, hanging
     from rgflow.derive import derive
+    from rgflow.universality.kernel_step import kernel_step
 
-    title = f"{heading(derive(found.tensor)).split(';')[0]}; {found.activation.name}"
+    kind = "" if type(found.layer).__name__ == "Dense" else f" in {kernel_step(found.layer).named} layer"
+    kind += ", the book's closure" if found.closure == "book" else ""
+    title = f"{heading(derive(found.tensor)).split(';')[0]}; {found.activation.name}{kind}"
     console.print(title, style="bold", soft_wrap=True)
     console.print()
     sign = "=" if found.exact else "~"

@@ -51,7 +51,7 @@ def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> 
     if not isinstance(found, Criticality):
         raise InputError(f"plot_power_laws takes what rgflow.criticality returned; this is a {type(found).__name__}")
     depth = whole("depth", depth, 10)
-    names = tuple(name for name in SHOWN if not found.laws[name].vanishes)
+    names = tuple(name for name in SHOWN if name in found.laws and not found.laws[name].vanishes)
     own = axes is None
     given = np.asarray(_figure(found, names) if own else axes, dtype=object).reshape(-1)
     if given.size < len(names):
@@ -82,11 +82,13 @@ def units(found: Criticality) -> dict[str, float]:
 def _figure(found: Criticality, names: tuple[str, ...]) -> Any:
     from matplotlib.figure import Figure
 
+    from rgflow.universality.points import named
+
     columns = 4 if len(names) > 6 else 3
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.6 * rows + 0.6), layout="constrained", facecolor="white")
     start = "every K is fixed" if found.K_star is None else f"K* = {found.K_star:.6g}"
-    title = f"{found.activation.name}   C_b = {found.C_b:.6g}, C_W = {found.C_W:.6g}, {start}"
+    title = f"{named(found.activation, found.layer)}   C_b = {found.C_b:.6g}, C_W = {found.C_W:.6g}, {start}"
     figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
     return figure.subplots(rows, columns, squeeze=False)
 
@@ -98,7 +100,8 @@ def _panel(
 
     seen = layers >= FIRST
     where, values = layers[seen], flow[seen]
-    leading, next_one = (_numbers(e, where, at) for e in (law.leading, law.leading * (1 + law.correction)))
+    correction = law.correction if law.determined_by(at) else 0
+    leading, next_one = (_numbers(e, where, at) for e in (law.leading, law.leading * (1 + correction)))
     sign = -1.0 if leading[-1] < 0 else 1.0
 
     def positive(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,7 +109,7 @@ def _panel(
 
     ax.plot(where, positive(values), color=colour, lw=2.2, zorder=2)
     ax.plot(where, positive(leading), color="#1b1b1b", lw=1.2, ls=(0, (4, 2.5)), zorder=3)
-    if law.correction != 0:
+    if correction != 0:
         late = np.abs(next_one / leading - 1) < 0.5
         ax.plot(where, np.where(late, positive(next_one), np.nan), color="#1b1b1b", lw=1.3, ls=":", zorder=4)
     ax.set_xscale("log")

@@ -17,7 +17,9 @@ from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.derive import closure
 from rgflow.errors import NoClosedForm
+from rgflow.network import Layer
 from rgflow.universality.depth_series import DepthSeries, directions
+from rgflow.universality.kernel_step import kernel_step
 from rgflow.universality.logarithms import LogSeries
 from rgflow.universality.vanishing import VanishingKernel, rates_of, vanishing_kernel
 
@@ -26,14 +28,19 @@ ATTEMPTS = (1, 2, 4)  # multiples of m + 2: powers of K kept until the leading t
 
 @lru_cache(maxsize=64)
 def depth_series(
-    activation: Activation, names: tuple[str, ...], rates: str, absent: frozenset[str] = frozenset()
+    activation: Activation,
+    names: tuple[str, ...],
+    rates: str,
+    absent: frozenset[str] = frozenset(),
+    layer: Layer | None = None,
+    kept: Any = 0,
 ) -> DepthSeries:
     """The series of the named tensors and all they depend on, far enough for their leading terms and corrections.
 
     ``absent`` names the learning rates that are zero.
     """
-    flow = vanishing_kernel(activation)
-    system = closure(names)
+    flow = vanishing_kernel(activation, kept)
+    system = closure(names, layer=layer)
     least = flow.flatness[0] + 2
     for attempt in ATTEMPTS:
         found = DepthSeries(flow, system, rates_of(flow, rates), attempt * least, absent)
@@ -123,14 +130,27 @@ def _symbols(series: DepthSeries) -> Mapping[Any, Any]:
 
 
 def expansions(
-    activation: Activation, names: Sequence[str], rates: str = "equal", absent: frozenset[str] = frozenset()
+    activation: Activation,
+    names: Sequence[str],
+    rates: str = "equal",
+    absent: frozenset[str] = frozenset(),
+    layer: Layer | None = None,
+    kept: Any = None,
 ) -> dict[str, Expansion]:
-    """The expansion of each named tensor; they share one calculation. ``absent`` names rates that are zero.
+    """The expansion of each named tensor; they share one calculation.
+
+    Parameters
+    ----------
+    absent : names of learning rates that are zero
+    layer : Layer
+        Dense if None. With a skip: by the recursions in one time.
+    kept : skip^2 as a SymPy number or symbol, if it is not the layer's own
 
     Raises NoClosedForm when a tensor has no power law: the class is another, or the layers near the input set its
     leading term.
     """
-    series = depth_series(activation, tuple(names), rates, absent)
+    own = kernel_step(layer).carried if kept is None else kept
+    series = depth_series(activation, tuple(names), rates, absent, layer, own)
     found = {name: Expansion(series, name) for name in names}
     for name, expansion in found.items():
         free = sorted(str(s) for s in expansion.leading.free_symbols if str(s).startswith("c_"))

@@ -13,6 +13,7 @@ from rgflow.activations import Activation
 from rgflow.algebra import Tensor
 from rgflow.checks import Kinks
 from rgflow.errors import AccuracyError, InputError
+from rgflow.network import Layer
 from rgflow.universality.constants import near_input
 from rgflow.universality.deep_flow import deep_flow
 
@@ -42,6 +43,8 @@ class Setting:
     lambda_b: float
     lambda_W: float
     rates: tuple[float, float] = (0.0, 0.0)
+    layer: Layer | None = None
+    closure: str = "full"
 
     def run(self, depth: int, besides: Iterable[str] = ()) -> tuple[dict[str, Floats], Floats]:
         """The tensor, and others, at layers 1..depth by name, and its numerical error."""
@@ -58,6 +61,8 @@ class Setting:
             rates=self.rates,
             order=self.tensor.cost,
             kinks=self.kinks,
+            layer=self.layer,
+            closure=self.closure,
         )
         return {name: ds[name].values for name in names}, ds["numerical_error"].values[0]
 

@@ -18,19 +18,23 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
 from rgflow.errors import InputError
+from rgflow.network import Dense, Layer
 from rgflow.universality.assumptions import (
+    ALL_MEMORY,
     ALMOST_EVERYWHERE,
     AT_THE_FIXED_POINT,
+    DENSE_START,
     EQUAL_WIDTHS,
     NEAR_THE_INPUT,
     RATES_BY_LAYER,
     SAME_RATES,
 )
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
+from rgflow.universality.kernel_step import kernel_step
 from rgflow.universality.kernel_table import at_zero, averages
-from rgflow.universality.laws import TABLE, PowerLaw, power_laws
+from rgflow.universality.laws import DOUBLE, TABLE, PowerLaw, fixed_with_memory, power_laws
 from rgflow.universality.numbers import simplest
-from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, points, recommended
+from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, named, points, recommended
 from rgflow.universality.rates import exponents, parallel_exponent
 
 
@@ -53,6 +57,11 @@ class Criticality:
     def activation(self) -> Activation:
         """Whose."""
         return self.point.activation
+
+    @property
+    def layer(self) -> Layer:
+        """The kind of layer that is critical, with its skip strength if it has one."""
+        return self.point.layer
 
     @property
     def universality_class(self) -> str:
@@ -82,21 +91,26 @@ class Criticality:
     @cached_property
     def _chi(self) -> tuple[float, float]:
         """(chi_parallel, chi_perpendicular), evaluated at the fixed point from the averages there."""
+        step = kernel_step(self.layer)
+        skip = {"skip": self.layer.value("skip")} if step.carries else {}
+        _, kept, weight = step.values({"C_b": self.C_b, "C_W": self.C_W, **skip})
+        if not weight:
+            return float(kept), float(kept)
         if self.K_star == 0:
             _, curvature_there, slopes_there, _ = at_zero(self.activation)
-            return self.C_W * curvature_there, self.C_W * slopes_there
+            return kept + weight * curvature_there, kept + weight * slopes_there
         kernel = 1.0 if self.K_star is None else self.K_star
         (_, curvature, slopes), _ = averages(self.activation, np.array([kernel]))
-        return self.C_W * float(curvature[0]), self.C_W * float(slopes[0])
+        return kept + weight * float(curvature[0]), kept + weight * float(slopes[0])
 
     @property
     def chi_parallel(self) -> float:
-        """C_W d<sigma sigma>/dK at the fixed point, from quadrature: 1 but for rounding."""
+        """skip^2 + C_W d<sigma sigma>/dK at the fixed point, from quadrature: 1 but for rounding."""
         return self._chi[0]
 
     @property
     def chi_perpendicular(self) -> float:
-        """C_W <sigma'sigma'> at the fixed point, from quadrature: 1 but for rounding."""
+        """skip^2 + C_W <sigma'sigma'> at the fixed point, from quadrature: 1 but for rounding."""
         return self._chi[1]
 
     @cached_property
@@ -117,17 +131,20 @@ class Criticality:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the power laws hold for."""
+        memory = (DENSE_START, ALL_MEMORY) if kernel_step(self.layer).remembers else ()
         if self.universality_class == VANISHING:
-            return (EQUAL_WIDTHS, f"{RATES_BY_LAYER}: x_b = -p_perp, x_W = p_0 - p_perp", NEAR_THE_INPUT)
+            return (EQUAL_WIDTHS, f"{RATES_BY_LAYER}: x_b = -p_perp, x_W = p_0 - p_perp", NEAR_THE_INPUT, *memory)
         start = (AT_THE_FIXED_POINT,) if self.universality_class == HALF_STABLE else ()
         kinks = (ALMOST_EVERYWHERE,) if self.activation.kinks else ()
-        return (EQUAL_WIDTHS, SAME_RATES, *start, *kinks)
+        return (EQUAL_WIDTHS, SAME_RATES, *start, *kinks, *memory)
 
     @property
     def laws(self) -> Mapping[str, PowerLaw]:
         """The power laws of K, Theta, the eleven letters, K_1 and Theta_1.
 
-        They hold for the rates lambda_b l^{-p_perp}, lambda_W l^{p_0 - p_perp}, an equal share for every layer.
+        They hold for the rates lambda_b l^{-p_perp}, lambda_W l^{p_0 - p_perp}, an equal share for every layer. Those
+        of a residual layer hold with all that neurons remember; the ones that are not known so are left out, and
+        asking for one raises NoClosedForm.
         """
         return power_laws(self.point)
 
@@ -143,12 +160,17 @@ class Criticality:
 
     @cached_property
     def vertex_growth(self) -> Any:
-        """nu in V/(n K^2) -> nu l/n, the rate at which fluctuations grow with depth."""
+        """nu in V/(n K^2) -> nu l/n, the rate at which fluctuations grow with depth; 0 if they level off."""
         import sympy as sp
 
         from rgflow.universality.exponentials import l
+        from rgflow.universality.memory import growth
 
+        if fixed_with_memory(self.point):
+            return sp.Float(growth(self.point).rate, DOUBLE)
         laws = power_laws(self.point, ("K", "V"))
+        if laws["V"].vanishes or (laws["V"].exponent - 2 * laws["K"].exponent - 1).is_negative:
+            return sp.Integer(0)
         return simplest(sp.cancel(sp.powsimp(laws["V"].leading / (laws["K"].leading ** 2 * l))))
 
     def onset(self, tolerance: float = 0.1, first_kernel: float = 1.0) -> dict[str, int | None]:
@@ -169,25 +191,29 @@ class Criticality:
         return onset(self.point, self.laws, tolerance, first_kernel)
 
     def correlation_lengths(self, *, C_b: float, C_W: float, first_kernel: float = 1.0) -> CorrelationLengths:
-        """Fixed point, susceptibilities and correlation lengths at other hyperparameters."""
+        """Fixed point, susceptibilities and correlation lengths at other hyperparameters, of dense layers."""
+        if type(self.layer) is not Dense:
+            raise InputError(f"correlation lengths are known for dense layers, not for {self.layer!r}; flow instead")
         return correlation_lengths(self.activation, C_b=C_b, C_W=C_W, first_kernel=first_kernel)
 
     def __repr__(self) -> str:
-        return f"Criticality({self.activation.name}: {self.point})"
+        return f"Criticality({named(self.activation, self.layer)}: {self.point})"
 
     def __str__(self) -> str:
-        lines = [f"{self.activation.name}: {self.point}"]
+        lines = [f"{named(self.activation, self.layer)}: {self.point}"]
         lines += [f"  also {other}" for other in self.points if other != self.point]
         return "\n".join(lines)
 
 
-def criticality(activation: Any) -> Criticality:
+def criticality(activation: Any, layer: Layer | None = None) -> Criticality:
     """The critical points of an activation, its universality class, exponents and amplitudes.
 
     Parameters
     ----------
     activation : str, sympy expression or Activation
         Any activation, also one's own formula.
+    layer : a layer description, default ``Dense()``
+        Its kind, and its skip strength if it has one, count; its other hyperparameters are what is looked for.
 
     Returns
     -------
@@ -197,7 +223,7 @@ def criticality(activation: Any) -> Criticality:
     Raises
     ------
     NoCriticalPoint
-        With the reason, if no choice of C_b and C_W is critical and stable.
+        With the reason, if no choice of C_b and C_W is critical and stable, and for layers of two weight matrices.
     UnknownName, FormulaError
 
     >>> c = criticality("tanh")
@@ -205,10 +231,14 @@ def criticality(activation: Any) -> Criticality:
     ('K*=0', 0.0, 1.0, 1, 2/3)
     >>> c.amplitudes["V"], c.exponents["V"]
     (1/6, -1)
+    >>> from rgflow.network.kinds.residual import Residual
+    >>> c = criticality("tanh", Residual(skip=0.5))
+    >>> c.C_W, c.vertex_growth
+    (0.75, 5/8)
     """
     sigma = find_activation(activation)
-    best = recommended(sigma)
-    return Criticality(best, points(sigma))
+    best = recommended(sigma, layer)
+    return Criticality(best, points(sigma, layer))
 
 
 __all__ = ["TABLE", "Criticality", "criticality"]

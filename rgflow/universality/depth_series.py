@@ -65,7 +65,7 @@ class DepthSeries:
         self.floor = -step * (self.relative + 1)
         rate = -domain(m) * a
         root, inverse = ring.one / flow.numbers.root(rate, m), ring.one / rate
-        ratio = flow.series((0, 0), 0, m + self.relative + 2)[1:]  # K'/K
+        ratio = flow.step(m + self.relative + 2)[1:]  # K'/K
         growth = _power(ratio, -m, domain)[m:]
         still = LogSeries.monomial(ring.one, 0, 2 * self.floor)
         u = LogSeries.monomial(ring.one * rate, 1, 1 - step)
@@ -119,12 +119,13 @@ class DepthSeries:
         """A term without its own tensor, after X = l^{q d} X~ for every tensor with d directions.
 
         The learning rates are those of the new layer l + 1, like the left-hand side; the tensors on the right bring
-        (l/(l + 1))^{q d} with them. sigma/sigma'(0) stands for sigma: C_W becomes 1, lambda_W sigma'(0)^2 lambda_W.
+        (l/(l + 1))^{q d} with them. sigma/sigma'(0) stands for sigma: C_W becomes 1 - skip^2, lambda_W sigma'(0)^2
+        lambda_W; skip comes in even powers, narrowing is 1.
         """
         ring, floor = self.ring, self.floor - 2
         product = LogSeries.monomial(ring.one * as_domain(ring, term.coefficient), 0, floor)
         for name, power in term.symbols:
-            if name == "C_b":
+            if name == "C_b" or (name == "skip" and self.flow.kept == 0):
                 return LogSeries({}, floor)
             if name in ("lambda_b", "lambda_W"):
                 rate = self.lambda_b if name == "lambda_b" else self.lambda_W
@@ -132,6 +133,10 @@ class DepthSeries:
                 later = binomial_shift(ring, as_domain(ring, lag), floor)
                 for _ in range(power):
                     product = product * later.raised(lag).scaled(rate)
+            if self.flow.kept != 0 and name in ("C_W", "skip"):
+                left = self.flow.left
+                number = left**power if name == "C_W" else (ring.domain.one - left) ** (power // 2)
+                product = product.scaled(ring.one * number)
         for value in term.tensors:
             if value.tensor != tensor:
                 product = product * self.found[value.tensor]

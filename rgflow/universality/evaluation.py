@@ -93,8 +93,33 @@ def evaluate(expression: sympy.Expr, layers: Any, values: Mapping[str, sympy.Exp
     from rgflow.universality.exponentials import l
 
     put = expression.xreplace(by_name(expression, values))
-    function = sp.lambdify([l], put, modules="mpmath")
+    function = _with_sums(put) if put.has(sp.Sum) else sp.lambdify([l], put, modules="mpmath")
     return np.array([_precise(function, int(layer)) for layer in layers], np.float64)
+
+
+def _with_sums(expression: sympy.Expr) -> Any:
+    """A function of the layer, of an expression that holds finite sums up to a layer."""
+    import sympy as sp
+    from mpmath import mp
+
+    from rgflow.universality.exponentials import l
+
+    sums = sorted(expression.atoms(sp.Sum), key=sp.default_sort_key)
+    names = [sp.Dummy("sum") for _ in sums]
+    outer = sp.lambdify([l, *names], expression.xreplace(dict(zip(sums, names, strict=True))), modules="mpmath")
+    parts = []
+    for one in sums:
+        ((index, start, stop),) = one.limits
+        parts.append((sp.lambdify([index, l], one.function, modules="mpmath"), start, stop))
+
+    def function(layer: Any) -> Any:
+        values = []
+        for summand, *ends in parts:
+            start, stop = (int(end.subs(l, int(layer))) for end in ends)
+            values.append(mp.fsum(summand(mp.mpf(i), layer) for i in range(start, stop + 1)))
+        return outer(layer, *values)
+
+    return function
 
 
 def _precise(function: Any, layer: int) -> float:

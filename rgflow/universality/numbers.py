@@ -44,16 +44,16 @@ class Numbers:
     root_pi: Any = None
 
     @classmethod
-    def of(cls, values: Sequence[Any]) -> Numbers:
-        """The simplest domain that holds these SymPy numbers."""
+    def of(cls, values: Sequence[Any], symbols: Sequence[Any] = ()) -> Numbers:
+        """The simplest domain that holds these SymPy numbers, and rational functions of symbols if it is exact."""
         from sympy import QQ, Symbol
 
         if all(value.is_Rational for value in values):
-            return cls(QQ, True)
+            return cls(QQ.frac_field(*symbols) if symbols else QQ, True)
         if any(value.is_Float for value in values):
             return cls.real()
         root = Symbol("g", positive=True)
-        field = cls(QQ.frac_field(root), True, root)
+        field = cls(QQ.frac_field(root, *symbols), True, root)
         try:
             for value in values:
                 field.read(value)

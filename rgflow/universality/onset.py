@@ -42,6 +42,7 @@ def critical_flow(
         lambda_W=lambda_W,
         rates=(x_b, x_W),
         order=order,
+        layer=point.layer,
     )
 
 
@@ -69,12 +70,13 @@ def onset(
 ) -> dict[str, int | None]:
     """The layer from which the correction of each law stays below ``tolerance``, for lambda_b = lambda_W = 1.
 
-    None where that is not within 1e9 layers.
+    None where that is not within 1e9 layers; laws whose correction is not known, or holds a constant of its own, are
+    left out.
     """
     values: dict[str, float] = {"lambda_b": 1.0, "lambda_W": 1.0, "k": first_kernel}
     if point.universality_class == VANISHING:
         values |= constants(point, first_kernel)
-    return {name: _settles(law, values, tolerance) for name, law in laws.items()}
+    return {name: _settles(law, values, tolerance) for name, law in laws.items() if law.determined_by(values)}
 
 
 def _settles(law: PowerLaw, values: Mapping[str, float], tolerance: float) -> int | None:

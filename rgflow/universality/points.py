@@ -8,11 +8,14 @@ Three kinds of solutions exist. Every K is fixed if sigma(a z) = a sigma(z), a >
 sigma(0) = 0 and sigma'(0) is not zero; it attracts if <sigma sigma> bends downwards. And K* > 0 is one wherever
 chi_parallel = chi_perp, that is <d^2[sigma sigma]> = 2 <sigma'sigma'>, if C_b comes out not negative; there K' - K
 starts quadratically, so that K is attracted from one side only (half-stable). Source: PDLT chapter 5.
+
+Other layers than dense ones keep a part of the kernel themselves and leave the rest to sigma, see
+:mod:`rgflow.universality.kernel_step`: their points are those of dense layers with C_b and C_W in proportion.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,9 +26,12 @@ from rgflow.brackets import gaussian_moments
 from rgflow.brackets.closed import closed_bracket
 from rgflow.brackets.series import derivatives_at_zero, kernel_series
 from rgflow.errors import AccuracyError, NoCriticalPoint
+from rgflow.network import Dense, Layer
 from rgflow.universality.half_stable import CERTAIN, SPARE_DIGITS, SQUARE, positive_kernels
+from rgflow.universality.kernel_step import KernelStep, bare, kernel_step
 
 SCALE_INVARIANT, VANISHING, HALF_STABLE = "scale-invariant", "K*=0", "half-stable"
+MARGINAL = "marginal: a kernel stays where it is"
 
 MOST_FLAT = 6  # powers of K that may vanish before the average itself is asked
 
@@ -49,6 +55,8 @@ class CriticalPoint:
         C_b, C_W and K_star as SymPy numbers, exact where ``symbolic``.
     symbolic : bool
         Whether these are exact; else they are good to 15 digits.
+    layer : Layer
+        The layer that is critical; of its hyperparameters only a skip strength counts.
     """
 
     activation: Activation
@@ -60,6 +68,7 @@ class CriticalPoint:
     stability: str
     exact: tuple[tuple[str, Any], ...]
     symbolic: bool
+    layer: Layer = field(default_factory=Dense)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -67,7 +76,7 @@ class CriticalPoint:
         return dict(self.exact)
 
     def __repr__(self) -> str:
-        return f"CriticalPoint({self.activation.name}: {self})"
+        return f"CriticalPoint({named(self.activation, self.layer)}: {self})"
 
     def __str__(self) -> str:
         where = "every K is fixed" if self.K_star is None else f"K* = {self.K_star:.10g}"
@@ -75,7 +84,16 @@ class CriticalPoint:
         return f"C_b = {self.C_b:.10g}, C_W = {self.C_W:.10g}, {where}: {kind}{self.stability}"
 
 
-def points(activation: Activation) -> tuple[CriticalPoint, ...]:
+def named(activation: Activation, layer: Layer) -> str:
+    """The activation, and the layer if it is not dense."""
+    kind = kernel_step(layer)
+    if type(layer) is Dense:
+        return activation.name
+    skip = f", skip = {layer.value('skip'):g}" if kind.carries else ""
+    return f"{activation.name} in {kind.named} layer{skip}"
+
+
+def points(activation: Activation, layer: Layer | None = None) -> tuple[CriticalPoint, ...]:
     """All critical points, stable ones first, those with the smaller kernel before the others.
 
     Raises NoCriticalPoint with the reason if there is none.
@@ -84,13 +102,14 @@ def points(activation: Activation) -> tuple[CriticalPoint, ...]:
     >>> [(p.C_b, p.C_W, p.universality_class) for p in points(activation("relu"))]
     [(0.0, 2.0, 'scale-invariant')]
     """
-    found, reasons = _search(activation)
+    step = kernel_step(bare(layer))
+    found, reasons = _of_layer(activation, step.layer)
     if not found:
-        raise NoCriticalPoint(f"{activation.name} has no critical point: {'; '.join(reasons)}")
+        raise NoCriticalPoint(f"{named(activation, step.layer)} has no critical point: {'; '.join(reasons)}")
     return found
 
 
-def recommended(activation: Activation) -> CriticalPoint:
+def recommended(activation: Activation, layer: Layer | None = None) -> CriticalPoint:
     """The stable critical point with the smallest kernel.
 
     Raises NoCriticalPoint with the reason if there is none.
@@ -99,15 +118,72 @@ def recommended(activation: Activation) -> CriticalPoint:
     >>> recommended(activation("gelu")).K_star
     3.5615528128088303
     """
-    best = points(activation)[0]
+    best = points(activation, layer)[0]
     if not best.stable:
-        _, reasons = _search(activation)
-        raise NoCriticalPoint(f"{activation.name} has no stable critical point, only {best}; {'; '.join(reasons)}")
+        _, reasons = _of_layer(activation, best.layer)
+        raise NoCriticalPoint(
+            f"{named(activation, best.layer)} has no stable critical point, only {best}; {'; '.join(reasons)}"
+        )
     return best
+
+
+# A layer and its own part of the kernel -------------------------------------------------------------------------------
+
+
+def _of_layer(activation: Activation, layer: Layer) -> tuple[tuple[CriticalPoint, ...], tuple[str, ...]]:
+    step = kernel_step(layer)
+    if step.weight is None:
+        return (_without_activation(activation, step),), ()
+    kept = step.carried
+    if kept >= 1:
+        how = (
+            "K' = K + C_b + C_W <sigma sigma> grows in every layer unless C_b = C_W = 0"
+            if kept == 1
+            else f"skip^2 = {float(kept):g} > 1 alone makes every kernel grow exponentially"
+        )
+        return (), (how,)
+    found, reasons = _search(activation)
+    refused = []
+    if step.added is None:
+        for point in found:
+            if point.C_b:
+                refused.append(
+                    f"K* = {point.K_star:.6g} would need C_b = {point.C_b:.6g}, and {step.named} layer has none"
+                )
+        found = tuple(point for point in found if not point.C_b)
+    if type(layer) is not Dense:
+        found = tuple(_left_over(point, layer, 1 - kept) for point in found)
+    return found, (*refused, *reasons)
+
+
+def _left_over(point: CriticalPoint, layer: Layer, left: Any) -> CriticalPoint:
+    """The point of a dense layer where only a part ``left`` of the kernel is renewed."""
+    if left == 1:
+        return replace(point, layer=layer)
+    values = point.values
+    moved = {name: value if name == "K_star" else _times(left, value) for name, value in values.items()}
+    C_b, C_W = (float(moved[name].evalf(SPARE_DIGITS)) for name in ("C_b", "C_W"))
+    return replace(point, layer=layer, C_b=C_b, C_W=C_W, exact=tuple(moved.items()))
+
+
+def _times(left: Any, value: Any) -> Any:
+    import sympy
+
+    return left * value if value.has(sympy.Float) else sympy.cancel(left * value)
+
+
+def _without_activation(activation: Activation, step: KernelStep) -> CriticalPoint:
+    """K' = C_b + C_W K: every kernel is fixed at C_W = 1, C_b = 0, whatever sigma the network has."""
+    import sympy
+
+    values = (sympy.Integer(0), sympy.Integer(1), None)
+    point = _point(activation, SCALE_INVARIANT, values, True, MARGINAL, True)
+    return replace(point, layer=step.layer)
 
 
 @lru_cache(maxsize=128)
 def _search(activation: Activation) -> tuple[tuple[CriticalPoint, ...], tuple[str, ...]]:
+    """Those of dense layers."""
     if activation.slopes is not None and any(activation.slopes):
         return (_scale_invariant(activation),), ()
     reasons: list[str] = []
@@ -146,7 +222,7 @@ def _scale_invariant(activation: Activation) -> CriticalPoint:
     kernel = sympy.Symbol("K", positive=True)
     C_W = sympy.cancel(kernel / closed_bracket(activation, (0, 0)))
     values = (sympy.Integer(0), C_W, None)
-    return _point(activation, SCALE_INVARIANT, values, True, "marginal: a kernel stays where it is", True)
+    return _point(activation, SCALE_INVARIANT, values, True, MARGINAL, True)
 
 
 # K* = 0 ---------------------------------------------------------------------------------------------------------------

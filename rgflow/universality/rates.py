@@ -7,6 +7,9 @@ prod_{l' >= l} chi_perp. At criticality g ~ l^{-p_0} and the product is (l/L)^{p
           \lambda_W^{(\ell)} = \tilde\lambda_W\, \ell^{p_0 - p_\perp} L^{p_\perp - 1}
 
 give each layer the same part and keep the whole of order one, at any depth L. Weights carry their 1/n_{l-1} besides.
+A layer that keeps a part a = skip^2 of the kernel moves kernel and chi_perp by 1 - a of what a dense one does: in a
+network of several kinds l stands for the sum of 1 - a over the layers up to l.
+
 Source: PDLT chapter 9 (equivalence principle), equation numbers not seen.
 """
 
@@ -21,9 +24,10 @@ import numpy as np
 
 from rgflow.activations import activation as find_activation
 from rgflow.checks import whole
-from rgflow.errors import InputError
-from rgflow.network import MLP
+from rgflow.errors import InputError, NoCriticalPoint
+from rgflow.network import Dense, Layer, Network
 from rgflow.universality.deep_flow import layers
+from rgflow.universality.kernel_step import KernelStep, kernel_step
 from rgflow.universality.points import HALF_STABLE, SCALE_INVARIANT, CriticalPoint, recommended
 
 
@@ -56,14 +60,15 @@ class LearningRates(Mapping[str, tuple[float, ...]]):
     def __len__(self) -> int:
         return 2
 
-    def per_parameter(self, net: MLP) -> dict[str, tuple[float, ...]]:
+    def per_parameter(self, net: Network) -> dict[str, tuple[float, ...]]:
         """What a framework multiplies the gradient of one bias and of one weight with: lambda_b, lambda_W/fan_in.
 
+        >>> from rgflow.network import MLP
         >>> net = MLP.uniform(n_in=2, width=4, depth=2, activation="relu")
         >>> learning_rates(net).per_parameter(net)
         {'bias': (0.5, 0.5), 'weight': (0.25, 0.125)}
         """
-        if not isinstance(net, MLP) or net.depth != len(self.lambda_b):
+        if not isinstance(net, Network) or net.depth != len(self.lambda_b):
             raise InputError(f"{net!r} is not a network of {len(self.lambda_b)} layers")
         weights = tuple(rate / n for rate, n in zip(self.lambda_W, net.fan_in, strict=True))
         return {"bias": self.lambda_b, "weight": weights}
@@ -76,8 +81,8 @@ def learning_rates(
 
     Parameters
     ----------
-    activation : activation or MLP
-        A network brings its own depth.
+    activation : activation or network
+        A network brings its own depth, and its layers if they are not dense.
     depth : int
         L, the number of weight layers.
     lambda_b, lambda_W : float
@@ -90,17 +95,23 @@ def learning_rates(
 
     Raises
     ------
-    NoCriticalPoint, NoClosedForm, InputError
+    NoCriticalPoint
+        Also for a network with a layer that has no critical point, which it names.
+    NoClosedForm, InputError
 
     >>> learning_rates("relu", depth=4)["lambda_b"]
     (0.25, 0.25, 0.25, 0.25)
     >>> learning_rates("tanh", depth=4)["lambda_b"]
     (1.0, 0.5, 0.3333333333333333, 0.25)
     """
-    if isinstance(activation, MLP):
+    l: Any = None
+    if isinstance(activation, Network):
+        net = activation
         if depth is not None and depth != activation.depth:
             raise InputError(f"depth is {depth} but the network has {activation.depth} layers; leave it out")
-        sigma, depth = activation.activation, activation.depth
+        sigma, depth = net.activation, net.depth
+        if any(type(layer) is not Dense for layer in net.layers):
+            l = _renewed(net)
     else:
         sigma = find_activation(activation)
         if depth is None:
@@ -110,10 +121,35 @@ def learning_rates(
     point = recommended(sigma)
     p_0, p_perpendicular = (float(p) for p in exponents(point))
     x_b, x_W = (float(x) for x in rate_exponents(point))
-    l = layers(depth)
-    common = float(depth) ** (p_perpendicular - 1)
+    if l is None:
+        l, common = layers(depth), float(depth) ** (p_perpendicular - 1)
+    else:
+        common = float(l[-1]) ** p_perpendicular / depth
     columns = (sizes[0] * common * l**x_b, sizes[1] * common * l**x_W)
     return LearningRates(tuple(columns[0].tolist()), tuple(columns[1].tolist()), p_0, p_perpendicular)
+
+
+def _renewed(net: Network) -> Any:
+    """What stands for l: the sum of 1 - a over the layers up to l, a being what a layer keeps of the kernel."""
+    parts = []
+    for i, layer in enumerate(net.layers, start=1):
+        step = at_place(i, layer)
+        if i > 1 and step.weight is None:
+            raise InputError(
+                f"layer {i} is {layer!r}, whose share of the tangent kernel is another: it reads z, not sigma(z); "
+                "equal rates are known for layers that read sigma(z)"
+            )
+        recommended(net.activation, layer)
+        parts.append(1.0 if i == 1 else 1 - float(step.carried))
+    return np.cumsum(parts)
+
+
+def at_place(i: int, layer: Layer) -> KernelStep:
+    """What layer i does to the kernel; NoCriticalPoint that names it if no hyperparameters make it critical."""
+    try:
+        return kernel_step(layer)
+    except NoCriticalPoint as error:
+        raise NoCriticalPoint(f"layer {i}: {error}") from None
 
 
 def exponents(point: CriticalPoint) -> tuple[Any, Any]:

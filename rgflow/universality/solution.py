@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,15 +13,18 @@ from rgflow.algebra import Tensor
 from rgflow.algebra.tex import tensor_tex
 from rgflow.checks import Kinks, whole
 from rgflow.errors import InputError
+from rgflow.network import Dense, Layer
 from rgflow.universality.check import Check, Setting, check_asymptotic, check_exact
 from rgflow.universality.evaluation import at_layers, by_name, checked_values, evaluate
+from rgflow.universality.kernel_step import kernel_step
 from rgflow.universality.printing import latex_of, leading_part, text_of
 
 if TYPE_CHECKING:
     import sympy
 
 PARAMETERS = ("k", "C_b", "C_W", "lambda_b", "lambda_W")
-_USUAL = {"k": 1, "C_W": 1.5, "lambda_b": 1, "lambda_W": 1}
+_USUAL = {"k": 1, "C_W": 1.5, "lambda_b": 1, "lambda_W": 1, "skip": 0.5}
+_SIGNED = frozenset({"skip"})
 _SHOWN = {"K": "K*"}
 _ENOUGH = 40
 
@@ -58,6 +61,10 @@ class Solution:
         What written second derivatives mean if sigma has a kink.
     expansions : mapping of "K", "Theta" to sympy.Expr
         All their known terms, which define c_K and c_Theta in the correction (asymptotic).
+    layer : Layer
+        Of what kind all layers but the first are.
+    closure : "full" or "book"
+        Whether neurons with a skip remember all their past.
     """
 
     name: str
@@ -73,6 +80,8 @@ class Solution:
     assumptions: tuple[str, ...] = ()
     kinks: Kinks = "error"
     expansions: Mapping[str, sympy.Expr] = field(default_factory=dict, hash=False, repr=False)
+    layer: Layer = field(default_factory=Dense)
+    closure: str = "full"
 
     @property
     def tensor(self) -> Tensor:
@@ -132,7 +141,7 @@ class Solution:
 
     def _values(self, values: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> dict[str, sympy.Expr]:
         """Values checked: every open symbol has one, and nothing else is named."""
-        return checked_values(values, name=self.name, known=self._known, needed=self.free, usual=usual)
+        return checked_values(values, name=self.name, known=self._known, needed=self.free, usual=usual, signed=_SIGNED)
 
     def check(self, depth: int, **values: Any) -> Check:
         """Compare with a flow of that many layers, equal widths, the same first layer and learning rates.
@@ -165,6 +174,8 @@ class Solution:
             lambda_b=numbers["lambda_b"],
             lambda_W=numbers["lambda_W"],
             rates=(float(self.rates[0]), float(self.rates[1])),
+            layer=replace(self.layer, skip=numbers["skip"]) if "skip" in numbers else self.layer,  # type: ignore[type-var]
+            closure=self.closure,
         )
 
         def formula(layers: Any) -> Any:
@@ -177,8 +188,11 @@ class Solution:
         def correction(layers: Any, constants: Mapping[str, float]) -> Any:
             return evaluate(put, layers, found | {name: sp.Float(c) for name, c in constants.items()})
 
+        known = self.expansions
+        if "skip" in found:
+            known = {name: value.xreplace(by_name(value, {"skip": found["skip"]})) for name, value in known.items()}
         falls = leading_part(put)[1] if put != 0 else sp.Integer(0)
-        return check_asymptotic(setting, formula, correction, float(falls), self.expansions, depth, self.first_layer)
+        return check_asymptotic(setting, formula, correction, float(falls), known, depth, self.first_layer)
 
     @property
     def _known(self) -> tuple[str, ...]:
@@ -201,7 +215,12 @@ class Solution:
         sign = "=" if self.exact else "~"
         shown = ((_SHOWN.get(name, name), _short(value)) for name, value in self.parameters.items())
         where = ", ".join(f"{name} = {text_of(value)}" for name, value in shown)
-        at = f"{self.activation.name} at {where}" if where else self.activation.name
+        name = self.activation.name
+        if type(self.layer) is not Dense:
+            name += f" in {kernel_step(self.layer).named} layer"
+        at = f"{name} at {where}" if where else name
+        if self.closure == "book":
+            at += ", the book's closure"
         if any(self.rates):
             powers = (f"{name} l^({x})" if x else name for name, x in zip(PARAMETERS[3:], self.rates, strict=True))
             at += f", learning rates {', '.join(powers)}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from fractions import Fraction
-from numbers import Real
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rgflow.activations import Activation
@@ -12,8 +10,9 @@ from rgflow.activations import activation as find_activation
 from rgflow.algebra import System, Tensor
 from rgflow.brackets.kinks import check_kinks
 from rgflow.checks import Kinks, kinks_rule
-from rgflow.derive import closure
+from rgflow.derive import closure as derived
 from rgflow.errors import InputError, NoClosedForm
+from rgflow.network import Layer
 from rgflow.universality.assumptions import (
     ALMOST_EVERYWHERE,
     AT_THE_FIXED_POINT,
@@ -22,16 +21,14 @@ from rgflow.universality.assumptions import (
     RATES_BY_LAYER,
     SAME_RATES,
 )
+from rgflow.universality.given import Kind, kind_of, number
+from rgflow.universality.laws import GROWING, even_square
+from rgflow.universality.points import HALF_STABLE, VANISHING, recommended
 from rgflow.universality.printing import size_of
 from rgflow.universality.solution import Solution
 
 if TYPE_CHECKING:
     import sympy
-
-
-LARGEST = 10**100  # beyond, exact powers of a parameter take minutes
-RESERVED = {"l", "k", "K", "r", "C_b", "C_W", "lambda_b", "lambda_W", "c_K", "c_Theta"}
-"""Symbols that solutions use themselves."""
 
 
 def solve(
@@ -45,6 +42,9 @@ def solve(
     lambda_W: Any = None,
     rates: str = "equal",
     kinks: str = "error",
+    layer: Layer | None = None,
+    skip: Any = None,
+    closure: str = "full",
 ) -> Solution:
     """Solve the one-input recursion of a tensor in the layer index l.
 
@@ -67,6 +67,16 @@ def solve(
         that make every layer contribute alike to Theta; constant ones but for a kernel that goes to zero.
     kinks : "error" or "almost_everywhere"
         See :mod:`rgflow.brackets.kinks`.
+    layer : a layer description, default ``Dense()``
+        Of what kind all layers but the first are; its skip strength counts, its other hyperparameters are those above.
+        The first layer is dense, before layers with a skip at C_b/(1 - skip^2), C_W/(1 - skip^2).
+    skip : number, sympy.Expr or "symbolic"
+        A skip strength in place of the layer's own; as a symbol, between -1 and 1.
+    closure : "full" or "book"
+        For layers with a skip. "full": neurons remember all their past. K and Theta do not depend on it; V of a
+        scale-invariant sigma at criticality is a finite sum; linear sigma is solved as ever; where the kernel vanishes
+        an odd sigma is solved far from the input; what is not known so is refused. "book": as if neurons did not
+        remember, PDLT's appendix B; wrong for most tensors.
 
     Returns
     -------
@@ -85,6 +95,9 @@ def solve(
 
     >>> print(solve("V", "relu"))
     V(l) = 5 k^2 (l - 1)   exact, relu at C_b = 0, C_W = 2
+    >>> from rgflow.network.kinds.residual import Residual
+    >>> print(solve("V", "linear", layer=Residual(skip=0.5)))
+    V(l) = 15 k^2 (l - 1)/8   exact, linear in a residual layer at C_b = 0, C_W = 3/4, skip = 1/2
     """
     tensor, sigma = Tensor.named(name), find_activation(activation)
     if rates not in ("equal", "constant"):
@@ -98,50 +111,17 @@ def solve(
     }
     if given["C_W"] == 0 or given["k"] == 0:
         raise InputError("C_W and first_kernel must be positive: nothing passes the first layer")
-    system = closure([tensor])
+    kind = kind_of(layer, skip, closure)
+    system = derived([tensor], layer=kind.layer)
     check_kinks(system, sigma, kinks)
 
-    if sigma.slopes is not None:
-        return _homogeneous(tensor, sigma, system, given, kinks_rule(kinks))
-    return _at_critical_point(tensor, sigma, system, given, rates, kinks_rule(kinks))
-
-
-def number(name: str, value: Any, symbol: str | None = None) -> sympy.Expr | None:
-    """What a user gave for a parameter as an exact SymPy expression; None stays None, "symbolic" is its symbol."""
-    import sympy as sp
-
-    if value is None:
-        return None
-    if isinstance(value, str) and value == "symbolic":
-        return sp.Symbol(name, nonnegative=True) if symbol is None else sp.Symbol(symbol, positive=True)
-    if isinstance(value, sp.Expr):
-        valid = not value.has(sp.nan, sp.oo, sp.zoo)
-        found = value.xreplace({x: sp.Rational(str(x)) for x in value.atoms(sp.Float) if valid})
-        valid = valid and found.is_real is not False and found.is_negative is not True
-        taken = sorted(s.name for s in found.free_symbols if s.name in RESERVED - {name, symbol})
-        if taken:
-            raise InputError(f"{name} is {value!r}, in which {taken[0]} means something else; take another symbol")
-    else:
-        valid = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
-        if valid:
-            exact = value if isinstance(value, (int, Fraction, Decimal)) else str(float(value))
-            try:
-                fraction = Fraction(exact)
-            except (ValueError, OverflowError):
-                valid = False
-            else:
-                valid = fraction == 0 or 1 / LARGEST <= fraction <= LARGEST
-                found = sp.Rational(fraction.numerator, fraction.denominator)
-    if not valid:
-        raise InputError(
-            f"{name} is {value!r}; give 0, a number from 1e-100 to 1e100, a SymPy expression without nan and infinity, "
-            "or 'symbolic'"
-        )
-    return found
+    if sigma.slopes is not None or kind.step.weight is None:
+        return _homogeneous(tensor, sigma, system, given, kinks_rule(kinks), kind)
+    return _at_critical_point(tensor, sigma, system, given, rates, kinks_rule(kinks), kind)
 
 
 def _homogeneous(
-    tensor: Tensor, sigma: Activation, system: System, given: dict[str, sympy.Expr | None], kinks: Kinks
+    tensor: Tensor, sigma: Activation, system: System, given: dict[str, sympy.Expr | None], kinks: Kinks, kind: Kind
 ) -> Solution:
     """Two slopes: exact at any C_b and C_W."""
     import sympy as sp
@@ -150,54 +130,127 @@ def _homogeneous(
     from rgflow.universality.exact import SYMBOLS, K, homogeneous
 
     average = closed(sigma)
-    critical = sp.cancel(K / average((0, 0), 0))
+    if kind.step.weight is None:
+        critical = sp.Integer(1)
+    else:
+        critical = sp.cancel(kind.left * K / average((0, 0), 0))
+    if kind.skip is not None and not kind.skip.free_symbols and abs(kind.skip) >= 1:
+        if given["C_W"] is None:
+            recommended(sigma, kind.layer)  # says why there is none
+        if "Theta" in system.names:
+            raise NoClosedForm(
+                f"{tensor.name} with skip = {kind.skip}: Theta is solved for a first layer at C_W/(1 - skip^2), which "
+                "needs |skip| < 1; flow instead"
+            )
     left_out = {"C_b": sp.Integer(0), "C_W": critical}
     chosen = {name: left_out.get(name) if value is None else value for name, value in given.items()}
     parameters = {name: value for name, value in chosen.items() if value is not None and value != SYMBOLS[name]}
+    parameters |= kind.shown()
     assumptions = [EQUAL_WIDTHS, SAME_RATES]
-    if parameters.get("C_W", SYMBOLS["C_W"]).free_symbols:
+    if parameters.get("C_W", SYMBOLS["C_W"]).free_symbols and parameters.get("C_W") != critical:
         assumptions.append(f"C_W is not the critical {critical}, where its powers become polynomials in l")
     if sigma.kinks and kinks == "almost_everywhere":
         assumptions.append(ALMOST_EVERYWHERE)
+    if kind.remembers(tensor) and not even_square(sigma):
+        expression = _with_memory(tensor, sigma, chosen, critical, kind)
+    else:
+        expression = homogeneous(system, average, parameters, kind.step)[tensor.name]
     return Solution(
         name=tensor.name,
         activation=sigma,
         kind="exact",
-        expression=homogeneous(system, average, parameters)[tensor.name],
+        expression=expression,
         correction=sp.Integer(0),
         parameters=parameters,
-        assumptions=tuple(assumptions),
+        assumptions=(*assumptions, *kind.assumptions()),
         kinks=kinks,
+        layer=kind.layer,
+        closure=kind.closure,
     )
 
 
+def _with_memory(
+    tensor: Tensor, sigma: Activation, chosen: dict[str, sympy.Expr | None], critical: sympy.Expr, kind: Kind
+) -> sympy.Expr:
+    """Two slopes that are not alike: V at criticality, as a finite sum."""
+    import sympy as sp
+
+    from rgflow.universality.exact import k
+    from rgflow.universality.memory import vertex
+
+    if tensor.name != "V" or chosen["C_b"] != 0 or sp.simplify(chosen["C_W"] - critical) != 0:
+        raise NoClosedForm(
+            f"{tensor.name} of {kind.named(sigma)}: neurons remember their past, and with all of it only V is solved "
+            "in depth, at the critical C_b and C_W; flow instead, or take closure='book'"
+        )
+    start = k if chosen["k"] is None else chosen["k"]
+    return vertex(sigma, kind.layer, critical, kind.skip, start)
+
+
 def _at_critical_point(
-    tensor: Tensor, sigma: Activation, system: System, given: dict[str, sympy.Expr | None], rates: str, kinks: Kinks
+    tensor: Tensor,
+    sigma: Activation,
+    system: System,
+    given: dict[str, sympy.Expr | None],
+    rates: str,
+    kinks: Kinks,
+    kind: Kind,
 ) -> Solution:
     """Any other sigma: at its recommended critical point, exact if the kernel stays there, else asymptotic."""
-    from rgflow.universality.points import HALF_STABLE, VANISHING, recommended
-
-    point = recommended(sigma)
+    symbolic = kind.skip is not None and bool(kind.skip.free_symbols)
+    layer = replace(kind.layer, skip=0.0) if symbolic else kind.layer  # type: ignore[type-var]
+    point = recommended(sigma, layer)
     there_are = point.values
+    if symbolic:
+        there_are |= {name: kind.left * there_are[name] for name in ("C_b", "C_W")}
     for name in ("C_b", "C_W"):
         chosen, there = given[name], there_are[name]
-        if chosen is not None and (chosen.free_symbols or abs(float(chosen) - float(there)) > 1e-12 * float(there)):
+        if chosen is not None and not _equal(chosen, there):
+            shown = str(there) if there.free_symbols else f"{float(there):.12g}"
             raise NoClosedForm(
-                f"{name} = {chosen}: {sigma.name} is solved at its critical {name} = {float(there):.12g} only; "
+                f"{name} = {chosen}: {sigma.name} is solved at its critical {name} = {shown} only; "
                 "leave it out, or flow"
             )
     if point.universality_class == VANISHING:
-        return far_from_the_input(tensor, sigma, there_are["C_b"], there_are["C_W"], given, rates)
+        if kind.remembers(tensor) and (sigma.parity != -1 or tensor.name not in GROWING):
+            raise NoClosedForm(
+                f"{tensor.name} of {kind.named(sigma)}: the correction to its leading power, or that itself, depends "
+                "on what neurons remember; see rgflow.criticality(...).laws, flow, or take closure='book'"
+            )
+        return far_from_the_input(tensor, sigma, there_are["C_b"], there_are["C_W"], given, rates, kind)
     if point.universality_class == HALF_STABLE and not sigma.kinks:
-        return at_fixed_kernel(tensor, sigma, system, there_are["K_star"], there_are["C_b"], there_are["C_W"], given)
+        if kind.remembers(tensor):
+            raise NoClosedForm(
+                f"{tensor.name} of {kind.named(sigma)} is not solved with all that neurons remember; the growth of V "
+                "is in rgflow.criticality(...).laws['V']; flow instead, or take closure='book'"
+            )
+        return at_fixed_kernel(
+            tensor, sigma, system, there_are["K_star"], there_are["C_b"], there_are["C_W"], given, kind
+        )
     raise NoClosedForm(
         f"{tensor.name} of {sigma.name} has no solution in depth here: exact ones are known for sigma with two slopes "
         "and for smooth sigma at a half-stable critical point, asymptotic ones for smooth sigma with K* = 0"
     )
 
 
+def _equal(chosen: Any, there: Any) -> bool:
+    """Whether a hyperparameter is the critical one, as far as twelve digits tell."""
+    import sympy as sp
+
+    if chosen.free_symbols or there.free_symbols:
+        return bool(there.free_symbols and sp.simplify(chosen - there) == 0)
+    return abs(float(chosen) - float(there)) <= 1e-12 * float(there)
+
+
 def at_fixed_kernel(
-    tensor: Tensor, sigma: Activation, system: System, K_star: Any, C_b: Any, C_W: Any, given: dict[str, Any]
+    tensor: Tensor,
+    sigma: Activation,
+    system: System,
+    K_star: Any,
+    C_b: Any,
+    C_W: Any,
+    given: dict[str, Any],
+    kind: Kind | None = None,
 ) -> Solution:
     """The exact solution for smooth sigma whose kernel starts at the fixed point K* of a critical C_b, C_W."""
     import sympy as sp
@@ -210,7 +263,8 @@ def at_fixed_kernel(
         raise NoClosedForm(
             f"first_kernel = {chosen}: {sigma.name} is solved at its fixed point K* = {float(K_star):.12g} only"
         )
-    solved = fixed_kernel(system, parity=sigma.parity)[tensor.name]
+    kind = kind_of(None, None, "full") if kind is None else kind
+    solved = fixed_kernel(system, parity=sigma.parity, skip=kind.skip)[tensor.name]
     rates = {name: given[name] for name in ("lambda_b", "lambda_W") if given.get(name) is not None}
     solved = solved.xreplace({SYMBOLS[name]: value for name, value in rates.items()})
     nodes = sorted(solved.atoms(sp.core.function.AppliedUndef), key=sp.default_sort_key)
@@ -220,24 +274,34 @@ def at_fixed_kernel(
         kind="exact",
         expression=solved,
         correction=sp.Integer(0),
-        parameters={"C_b": C_b, "C_W": C_W, "K": K_star, **rates},
+        parameters={"C_b": C_b, "C_W": C_W, "K": K_star, **rates, **kind.shown()},
         averages={node: average_at(sigma, node, K_star) for node in nodes},
-        assumptions=(EQUAL_WIDTHS, SAME_RATES, AT_THE_FIXED_POINT),
+        assumptions=(EQUAL_WIDTHS, SAME_RATES, AT_THE_FIXED_POINT, *kind.assumptions()),
+        layer=kind.layer,
+        closure=kind.closure,
     )
 
 
 def far_from_the_input(
-    tensor: Tensor, sigma: Activation, C_b: Any, C_W: Any, given: dict[str, Any], rates: str
+    tensor: Tensor,
+    sigma: Activation,
+    C_b: Any,
+    C_W: Any,
+    given: dict[str, Any],
+    rates: str,
+    kind: Kind | None = None,
 ) -> Solution:
     """The leading power of the depth where the kernel goes to zero, which forgets the first kernel."""
     from rgflow.universality.asymptotic import expansions
     from rgflow.universality.exact import SYMBOLS
     from rgflow.universality.vanishing import rates_of, vanishing_kernel
 
-    flow = vanishing_kernel(sigma)
+    kind = kind_of(None, None, "full") if kind is None else kind
+    kept = 1 - kind.left
+    flow = vanishing_kernel(sigma, kept)
     absent = frozenset(name for name in ("lambda_b", "lambda_W") if given.get(name) == 0)
     names = list(dict.fromkeys(["K", *(["Theta"] if len(absent) < 2 else []), tensor.name]))
-    known = expansions(sigma, names, rates, absent)
+    known = expansions(sigma, names, rates, absent, kind.layer, kept)
     found = known[tensor.name]
     x = rates_of(flow, rates)
     chosen = {name: given[name] for name in ("k", "lambda_b", "lambda_W") if given.get(name) is not None}
@@ -253,9 +317,11 @@ def far_from_the_input(
         correction=correction,
         neglected=size_of(correction) or found.beyond,
         expansions={name: known[name].known.xreplace(put) for name in names if name in told},
-        parameters={"C_b": C_b, "C_W": C_W, **chosen},
+        parameters={"C_b": C_b, "C_W": C_W, **chosen, **kind.shown()},
         rates=(flow.number(x.q) + x.bias, flow.number(x.q) + x.weight),
-        assumptions=(EQUAL_WIDTHS, RATES_BY_LAYER, NEAR_THE_INPUT),
+        assumptions=(EQUAL_WIDTHS, RATES_BY_LAYER, NEAR_THE_INPUT, *kind.assumptions()),
+        layer=kind.layer,
+        closure=kind.closure,
     )
 
 

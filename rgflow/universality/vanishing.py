@@ -7,6 +7,8 @@ At C_b = 0, C_W = 1/sigma'(0)^2 the kernel is moved by the non-linearity of sigm
 
 so that K -> (-m a_m l)^{-1/m} and chi_perp -> 1 - p_perp/l with p_perp = b_m/(m a_m). Only the Taylor coefficients of
 sigma at zero go in. Source: PDLT chapter 5 (m = 1).
+
+A layer that keeps a part of the kernel itself, a = skip^2, leaves 1 - a to sigma: a_m and b_m come with 1 - a.
 """
 
 from __future__ import annotations
@@ -28,13 +30,18 @@ MOST_FLAT = 6  # a_1 = ... = a_6 = 0: an activation as straight as this is refus
 
 
 class VanishingKernel:
-    """The flow of one activation at C_b = 0, C_W = 1/sigma'(0)^2, as series in the kernel and in the depth.
+    """The flow of one activation at C_b = 0, C_W = (1 - kept)/sigma'(0)^2, as series in the kernel and in the depth.
+
+    kept : a = skip^2 as a SymPy number below 1, 0 for layers without a skip.
 
     Raises NoClosedForm when the kernel does not decay as a power of the depth.
     """
 
-    def __init__(self, activation: Activation):
+    def __init__(self, activation: Activation, kept: Any = 0):
+        from sympy import Integer
+
         self.activation = activation
+        self.kept = kept if kept != 0 else Integer(0)
         value, self.slope = derivatives_at_zero(activation, 1)
         if value != 0 or self.slope == 0:
             raise NoClosedForm(
@@ -53,8 +60,15 @@ class VanishingKernel:
     @cached_property
     def numbers(self) -> Numbers:
         """The domain that holds the Taylor coefficients, and the m-th root of the kernel's amplitude."""
-        found = Numbers.of(self.derivatives(LENGTH))
+        symbols = sorted(self.kept.free_symbols, key=str)
+        found = Numbers.of(self.derivatives(LENGTH), symbols)
         m, a = self._flatness(found)
+        if symbols and (m > 1 or not found.exact):
+            raise NoClosedForm(
+                f"{self.activation.name} at a symbolic {symbols[0]}: its series is not rational in it; give a number"
+            )
+        if m > 1 and self.kept != 0:
+            return Numbers.real()
         return found if m == 1 or found.root(-found.domain(m) * a, m) is not None else Numbers.real()
 
     def series(self, orders: Sequence[int], pending: int, count: int) -> list[Any]:
@@ -66,9 +80,23 @@ class VanishingKernel:
         return kernel_series([numbers.read(c) for c in self.derivatives(length)], orders, pending, count)
 
     @cached_property
+    def left(self) -> Any:
+        """1 - a, in the domain."""
+        return self.numbers.domain.one - self.numbers.read(self.kept)
+
+    def step(self, count: int) -> list[Any]:
+        """The series of K' in K, in the domain."""
+        found = self.series((0, 0), 0, count)
+        if self.kept != 0:
+            found = [c * self.left for c in found]
+            found[1] = self.numbers.domain.one
+        return found
+
+    @cached_property
     def flatness(self) -> tuple[int, Any]:
-        """(m, a_m): the first coefficient of <sigma sigma>/sigma'(0)^2 = K + a_m K^{m+1} + ... that is not zero."""
-        return self._flatness(self.numbers)
+        """(m, a_m): the first coefficient of K' = K + a_m K^{m+1} + ... that is not zero."""
+        m, a = self._flatness(self.numbers)
+        return m, a if self.kept == 0 else a * self.left
 
     def _flatness(self, numbers: Numbers) -> tuple[int, Any]:
         for m in range(1, MOST_FLAT + 1):
@@ -98,7 +126,7 @@ class VanishingKernel:
 
     def _approach(self, susceptibility: Sequence[Any]) -> Any:
         """b_m/(m a_m) of 1 + b_m K^m, where K^m -> -1/(m a_m l)."""
-        m, a = self.flatness
+        m, a = self._flatness(self.numbers)  # the susceptibility and the kernel both come with 1 - a
         domain = self.numbers.domain
         if any(not is_zero(domain, b) for b in susceptibility[1:m]):
             raise NoClosedForm(
@@ -113,9 +141,9 @@ class VanishingKernel:
 
 
 @lru_cache(maxsize=64)
-def vanishing_kernel(activation: Activation) -> VanishingKernel:
-    """The series of one activation, kept."""
-    return VanishingKernel(activation)
+def vanishing_kernel(activation: Activation, kept: Any = 0) -> VanishingKernel:
+    """The series of one activation, in memory."""
+    return VanishingKernel(activation, kept)
 
 
 @dataclass(frozen=True)

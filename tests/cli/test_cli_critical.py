@@ -155,3 +155,61 @@ def test_a_critical_point_without_power_laws(rgflow):
     table = rgflow("critical", "Min(Max(z, -1), 1)", "--table")
     assert table.code == 1
     assert table.err.count("\n") == 1
+
+
+# Layers ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (
+            ("tanh", "--layer", "residual", "--skip", "0.5"),
+            [
+                "tanhinaresiduallayer,skip=0.5",
+                "exactlyC_W=3/4",
+                "skip^2+C_Wsigma'(0)^2",
+                "nu=5/8",
+                "rgflow.Residual(skip=0.5,C_b=0.0,C_W=0.75)",
+            ],
+        ),
+        (("relu", "--layer", "Residual", "--skip", "-0.8"), ["skip=-0.8", "C_W=0.72", "lambda_b/Landlambda_W/L"]),
+        (
+            ("tanh", "--layer", "orthogonal"),
+            ["tanhinanorthogonallayer", "V/(nK^2)->-2/n", "rgflow.Orthogonal(C_W=1.0)"],
+        ),
+        (("sigmoid", "--layer", "linear"), ["C_b=0,C_W=1,everyKisfixed", "nu=2", "rgflow.Linear(C_b=0.0,C_W=1.0)"]),
+    ],
+)
+def test_other_layers(rgflow, options, shown):
+    done = rgflow("critical", *options)
+    assert (done.code, done.err) == (0, "")
+    for text in shown:
+        assert text in squeezed(done.out), text
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_the_table_says_what_it_leaves_out(rgflow):
+    out = rgflow("critical", "relu", "--layer", "residual", "--skip", "0.5", "--table").out
+    assert re.search(r"^V +1 +6.4963\d* k\^2 l ", out, re.MULTILINE)
+    assert "neuronsrememberingtheirpast" not in squeezed(out)
+    assert "notknownwithallofit:A,B,D,F,P,Q,R,S,T,U,K_1,Theta_1" in squeezed(out)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--layer", "residual"), "give --skip"),
+        (("--skip", "0.5"), "give --layer residual"),
+        (("--layer", "orthogonal", "--skip", "0.5"), "has none"),
+        (("--layer", "gated"), "kind of layer"),
+        (("--layer", "branch"), "no critical point"),
+        (("--layer", "residual", "--skip", "1"), "grows in every layer"),
+        (("--layer", "residual", "--skip", "nan"), "skip is nan"),
+    ],
+)
+def test_layers_that_are_refused(rgflow, options, reason):
+    done = rgflow("critical", "tanh", *options)
+    assert done.code != 0
+    assert squeezed(reason) in squeezed(done.err)
+    assert "Traceback" not in done.err

@@ -157,3 +157,41 @@ def test_rows_break_between_factors(width):
     assert all(row.count("<") == row.count(">") for row in rows)
     assert all(not row.rstrip().endswith((" +", " -")) for row in rows)
     assert equation("V(l)", "=", "k", width) == "  V(l) = k"
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (
+            ("V", "linear", "--layer", "residual", "--skip", "1/2", "--check", "8"),
+            ["V(l)=15k^2(l-1)/8", "skip=1/2", "linearinaresiduallayer", "theyagree"],
+        ),
+        (("V", "tanh", "--layer", "residual", "--skip", "symbolic"), ["skip^2+1", "-1<skip<1"]),
+        (("V", "relu", "--layer", "residual", "--skip", "-1/2"), ["Sum", "rememberalltheirpast"]),
+        (
+            ("V", "relu", "--layer", "residual", "--skip", "-1/2", "--book"),
+            ["57k^2(l-1)/16", "book'sclosure", "donotremember"],
+        ),
+        (("V", "relu", "--layer", "orthogonal"), ["3k^2(l-1)"]),
+    ],
+)
+def test_other_layers(rgflow, options, shown):
+    done = rgflow("solve", *options)
+    assert (done.code, done.err) == (0, "")
+    flat = "".join(done.out.split())
+    for text in shown:
+        assert text in flat, text
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("B", "relu", "--layer", "residual", "--skip", "0.5"), "neurons remember"),
+        (("V", "relu", "--layer", "residual"), "give --skip"),
+        (("V", "relu", "--skip", "0.5"), "dense layer has none"),
+    ],
+)
+def test_other_layers_that_are_refused(rgflow, options, reason):
+    done = rgflow("solve", *options)
+    assert done.code != 0
+    assert "".join(reason.split()) in "".join(done.err.split())
