@@ -45,7 +45,8 @@ def single_input_source(
     known = closed_choice(activation, entries) if forms is None else forms
     rest = [(i, entry) for i, entry in enumerate(entries) if entry not in known]
     head, body = (kinked_lines if activation.kinks else smooth_lines)(rest, activation, name) if rest else ([], [])
-    text = [*head, f"def {name}(K, n, growth_cut, out, scale):", *_closed(entries, known, activation), *body]
+    lines = [*_closed(entries, known, activation), *body] or ["    pass"]  # a law may need no bracket
+    text = [*head, f"def {name}(K, n, growth_cut, out, scale):", *lines]
     return "\n".join(text) + "\n"
 
 

@@ -50,6 +50,20 @@ def test_a_network_of_dense_layers_flows_as_the_mlp():
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.parametrize("activation", ["gelu", "relu", "tanh"])
+def test_a_linear_layer_between_dense_ones(activation):
+    """Its law has no brackets: K = C_b + C_W K, V = 2 C_W^2 K^2 + r C_W^2 V."""
+    layers = [rg.Dense(), rg.Linear(C_b=0.2, C_W=1.5), rg.Linear(C_W=0.5), rg.Dense()]
+    net = rg.Network(layers, [4, 6, 12, 4, 1], activation)
+    alone = rg.flow(net, first_kernel=1.3, tensors="K", order=0)
+    ds = rg.flow(net, first_kernel=1.3, tensors=["K", "V"])
+    K = [1.3, 0.2 + 1.5 * 1.3, 0.5 * (0.2 + 1.5 * 1.3)]
+    V = [0.0, 2 * 1.5**2 * K[0] ** 2, 2 * 0.25 * K[1] ** 2 + 2 * 0.25 * 2 * 1.5**2 * K[0] ** 2]
+    np.testing.assert_allclose(ds["K"][:3], K, rtol=1e-14)
+    np.testing.assert_allclose(ds["V"][:3], V, rtol=1e-14)
+    np.testing.assert_array_equal(alone["K"], ds["K"])
+
+
 @pytest.mark.parametrize(
     ("layers", "widths", "message"),
     [

@@ -199,7 +199,7 @@ SHARED = ("V", "B", "F", "D", "A", "P", "Q", "K_1", "Theta_1")
 def memories():
     """tanh with skip 0.8: flows with memory and without, at two depths, equal shares."""
     found = {}
-    for depth in (14, 28):
+    for depth in (24, 48):
         rates = 1 / np.arange(1.0, depth + 2)
         net = network(rg.Residual(skip=0.8, C_W=0.36), depth, "tanh", lambda_b=rates, lambda_W=np.ones(depth + 1))
         names = [*SHARED, "U"]
@@ -210,14 +210,12 @@ def memories():
 
 @pytest.mark.parametrize("name", SHARED)
 def test_where_the_kernel_vanishes_memory_is_a_small_part(memories, name):
-    """Of odd sigma of order 1/l^2: a depth twice as large leaves less than half of it."""
-    assert abs(memories[14][name]) < 0.15
-    assert abs(memories[28][name]) < 0.6 * abs(memories[14][name])
+    """Smaller than the stated correction, 1/l: a depth twice as large leaves less than half of it (of odd sigma)."""
+    assert abs(memories[48][name]) < 0.5 * abs(memories[24][name])
 
 
 def test_control_u_depends_on_memory(memories):
-    assert memories[28]["U"] > 1
-    assert memories[28]["U"] > 0.9 * memories[14]["U"]
+    assert memories[48]["U"] > memories[24]["U"] > 1
 
 
 @pytest.mark.parametrize("skip", [0.5])
