@@ -6,8 +6,8 @@ what carries none, on the right, is of the layer below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fractions import Fraction
+import re
+from collections.abc import Callable, Iterable
 
 from rgflow.algebra.jets import Jet
 from rgflow.algebra.response import FLUCTUATION, SHIFT, Answer, Entry, Line, Neuron
@@ -69,7 +69,7 @@ def _term(answer: Answer, line: Line) -> str:
     for symbol in dict.fromkeys(answer.symbols):
         parts.append(_power(symbol, answer.symbols.count(symbol)))
     for name, pairs in (("Theta", answer.thetas), ("K", answer.kernels)):
-        parts += [_power(name + mark + _indices(pair), pairs.count(pair)) for pair in dict.fromkeys(pairs)]
+        parts += [_power(name + _indices(pair) + mark, pairs.count(pair)) for pair in dict.fromkeys(pairs)]
     if answer.bracket is not None:
         parts.append(f"<{_function(answer.bracket)}>{mark}")
     parts += _fluctuations(answer, line, mark)
@@ -138,28 +138,47 @@ def latex_line(line: Line, stages: int) -> str:
 
 
 def _tex(text: str) -> str:
-    """Our own text, word by word: every word is one of the few that the functions above write."""
-    words = []
-    for word in text.replace("]>", "] >").split(" "):
-        words.append(_word(word))
-    return r"\,".join(words).replace(r"\,+\,", " + ").replace(r"\,-\,", " - ").replace(r"\,=\,", " = ")
+    """Our own text in LaTeX: every sign that the functions above write, in turn."""
+    for pattern, replacement in _SIGNS:
+        text = re.sub(pattern, replacement, text)
+    for operator in "+-=":
+        text = text.replace(f" {operator} ", f"~{operator}~")
+    return text.replace(" ", r"\,").replace("~", " ")
 
 
-def _word(word: str) -> str:
-    if "/" in word and word.replace("/", "").isdigit():
-        value = Fraction(word)
-        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
-    base, _, power = word.partition("^")
-    if base in ("skip",) or (base.split("_")[0] in ("C", "lambda") and base.count("_") == 1):
-        return symbol_tex(base) + (f"^{{{power}}}" if power else "")
-    for letter, tex in (
-        ("Theta", r"\Theta"),
-        ("δ", r"\delta "),
-        ("η", r"\eta "),
-        ("σ", r"\sigma"),
-        ("∂", r"\partial"),
-        ("<", r"\langle "),
-        (">", r"\rangle "),
-    ):
-        word = word.replace(letter, tex)
-    return word
+def _tensor_tex(found: re.Match[str]) -> str:
+    """K_1[1,2]_h': order and prime above, samples and the letter of the inner weight matrix below."""
+    letter, order, samples, inner, new = found.groups()
+    below = ";".join(part for part in ((samples or "").replace(",", ""), inner or "") if part)
+    letter = {"Theta": r"\Theta", "V6": "{V_{6}}"}.get(letter, letter)
+    above = (rf"\{{{order}\}}" if order else "") + (r"\prime" if new else "")
+    return letter + (f"^{{{above}}}" if above else "") + (f"_{{{below}}}" if below else "")
+
+
+def _sigma_tex(found: re.Match[str]) -> str:
+    primes, order, sample = found.groups()
+    return r"\sigma" + (f"^{{({order})}}" if order else primes) + (f"_{{{sample}}}" if sample else "")
+
+
+def _value_tex(found: re.Match[str]) -> str:
+    below = ";".join(part for part in found.groups() if part)
+    return "z" + (f"_{{{below}}}" if below else "")
+
+
+def _partial_tex(found: re.Match[str]) -> str:
+    sample, power = found.groups()
+    return r"\partial" + (f"_{{{sample}}}" if sample else "") + (f"^{{{power}}}" if power else "")
+
+
+_SIGNS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"(?<![\w^])([a-z]{3,}(?:_\w)?)", lambda found: symbol_tex(found[1])),  # hyperparameters: skip, lambda_W
+    (r"\b(\d+)/(\d+)\b", r"\\frac{\1}{\2}"),
+    (r"(?<![A-Za-z\\])(Theta|V6|[A-Z])(?:_(\d+))?(?:\[([\d,]+)\])?(?:_([hijk]))?(')?(?![A-Za-z])", _tensor_tex),
+    (r"σ('*)(?:\^\((\d+)\))?(\d*)", _sigma_tex),
+    (r"∂(\d*)(?:\^(\d+))?", _partial_tex),
+    (r"\bz(\d*)(?:_([a-k]+))?", _value_tex),
+    ("δ", r"\\delta~"),
+    ("η", r"\\eta~"),
+    ("<", r"\\langle~"),
+    (">", r"\\rangle~"),
+)

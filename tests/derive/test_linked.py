@@ -87,6 +87,17 @@ def test_latex_holds_no_marks_of_the_text():
         assert text.count("{") == text.count("}")
 
 
+def test_latex_of_orders_samples_and_inner_neurons():
+    found = rg.derive("Theta", samples="many", layer=rg.Branch()).latex()
+    assert r"\Theta^{\prime}_{12;h} &= \lambda_b + C_W\,\Theta_{12} + \lambda_W\,K_{12}" in found
+    assert r"\langle \sigma'_{1}\sigma'_{2}\rangle _h" in found
+    found = rg.derive("K_1", layer=rg.Branch()).latex()
+    assert r"K^{\{1\}\prime}_{h} &= C_W\,K^{\{1\}}" in found
+    found = rg.derive("V", samples="many", layer=rg.Residual()).latex()
+    assert r"\mathrm{skip}^2\,\delta G[z_{1}\,z_{2}] + C_W\,\eta [\sigma_{1}\sigma_{2}]" in found
+    assert r"\langle \partial_{1}\partial_{2}[\sigma_{1}\sigma_{2}]\rangle" in found
+
+
 def test_a_linear_layer_needs_no_brackets():
     assert str(rg.derive("V", layer=rg.Linear())) == "V' = 2 C_W^2 K^2 + r C_W^2 V"
     assert str(rg.derive("Theta", layer=rg.Linear())) == "Theta' = lambda_b + lambda_W K + C_W Theta"
