@@ -3,6 +3,7 @@
 import doctest
 import os
 import random
+import re
 import runpy
 import subprocess
 import sys
@@ -294,3 +295,19 @@ def test_control_training_another_layer_is_not_bayesian():
     script = runpy.run_path(str(SCRIPTS["chapter_10_kernel_learning"]))
     K, theta = script["kernels"]([0, 0.2, 0.2], [0, 1.2, 1.2])
     assert abs(theta / K - 1).max() > 0.01
+
+
+def test_control_wrong_moments_of_orthogonal_matrices_are_noticed(paper):
+    """Each of the four moments, and every slip in the formulas of the layer."""
+    script = runpy.run_path(str(SCRIPTS["orthogonal_weights"]))
+    moments = script["MOMENTS"]
+    for name, right in list(moments.items()):
+        moments[name] = 2 * right
+        for check in ("moments", "drawn"):
+            with pytest.raises(AssertionError, match=re.escape(name)):
+                script[check]()
+        moments[name] = right
+    for equation in script["LAYER"]:
+        assert equation.difference() == {}
+        for description, change in slips(paper, equation):
+            assert noticed(paper, change), description

@@ -13,6 +13,9 @@ import rgflow as rg
 from rgflow.activations import CATALOGUE, FUNCTIONS
 from rgflow.algebra import LETTERS
 from rgflow.cli.formulas import shown
+from rgflow.layers import laws
+from rgflow.network import Layer
+from rgflow.network.layer import KINDS
 from rgflow.universality import Criticality
 from rgflow.universality.printing import text_of
 
@@ -119,6 +122,37 @@ def test_table_of_activations():
     assert table(ROOT / "docs" / "formulas.md", "name") == expected
 
 
+# The table of layers.md -----------------------------------------------------------------------------------------------
+
+LAYERS = ROOT / "docs" / "layers.md"
+
+
+def highest_order(kind: type[Layer], samples: str) -> int:
+    """The highest order in 1/n, of those promised, to which the kernel is derived."""
+    for name in ("K_2", "K_1"):
+        try:
+            return rg.derive(name, samples=samples, layer=kind()).order
+        except rg.OrderError:
+            pass
+    return rg.derive("K", samples=samples, layer=kind()).order
+
+
+def test_table_of_layers():
+    expected = []
+    for name, kind in sorted(KINDS.items()):
+        layer = kind()
+        values = ", ".join(f"{key} = {layer.value(key):g}" for key in kind.hyperparameters())
+        rules = laws(layer)
+        width = "kept" if kind.keeps_width else "any"
+        past = "kept" if any(law.carry for law in rules) else "-"
+        ends = "yes" if kind.ends else "-"
+        (order,) = {highest_order(kind, samples) for samples in ("one", "many")}
+        expected.append(f"| `{name}` | {values} | {len(rules)} | {width} | {ends} | {past} | {order} |")
+    assert table(LAYERS, "kind") == expected
+    listed = [row.split("|")[1].strip() for row in table(LAYERS, "layer")]
+    assert sorted(listed) == sorted(KINDS)
+
+
 # The tables of universality.md ----------------------------------------------------------------------------------------
 
 CLASSES = {
@@ -175,7 +209,8 @@ def test_tables_of_amplitudes(kind):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", prose)
     assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
 
 

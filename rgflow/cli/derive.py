@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.kinds import KindOption, layer_of
+from rgflow.errors import InputError
+
 if TYPE_CHECKING:
-    from rgflow.algebra import Recursion
+    from rgflow.algebra import Linked, Recursion
 
 
 class Samples(StrEnum):
@@ -30,11 +33,15 @@ def derive(
     samples: Annotated[
         Samples, typer.Option(help="One input, or a different sample in every argument.", show_choices=True)
     ] = Samples.one,
+    layer: KindOption = None,
+    book: Annotated[
+        bool, typer.Option("--book", help="A layer with a skip: in one time, as if neurons did not remember.")
+    ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX and nothing else.")] = False,
     sympy: Annotated[bool, typer.Option("--sympy", help="Print the right-hand side as SymPy writes it.")] = False,
     closure: Annotated[bool, typer.Option("--closure", help="Print everything it depends on, too.")] = False,
 ) -> None:
-    """Derive the layer-to-layer recursion of a tensor from the definition of a dense layer.
+    """Derive the layer-to-layer recursion of a tensor from the definition of a layer.
 
     \b
     Examples:
@@ -43,18 +50,28 @@ def derive(
       rgflow derive Theta_1 --samples many
       rgflow derive "1 2|3e 4e" --closure     a tensor by its jets; all it needs
       rgflow derive "1 2|3e 4e_1"             its first correction
+      rgflow derive V --layer residual        linked lines: its neurons remember
+      rgflow derive V --layer residual --book
     """
     if latex and sympy:
         raise typer.BadParameter("give one of --latex and --sympy")
+    from rgflow.algebra import Linked
     from rgflow.cli.screen import results
     from rgflow.derive import closure as closed
     from rgflow.derive import derive as derived
 
+    kind = layer_of(layer, None, needed=False)
+    try:
+        asked = derived(name, samples=samples.value, layer=kind, closure="book" if book else "full")
+    except InputError as error:
+        raise InputError(f"{error} (leave out --book)" if book else str(error)) from None
+    if isinstance(asked, Linked):
+        _print_lines(asked, latex, sympy, closure)
+        return
+    recursions: tuple[Recursion, ...] = (asked,)
     if closure:
-        system = closed(name, samples=samples.value)
+        system = closed(name, samples=samples.value, layer=kind)
         recursions = tuple(system)
-    else:
-        recursions = (derived(name, samples=samples.value),)
     if latex:
         typer.echo(system.latex() if closure else recursions[0].latex())
         return
@@ -69,10 +86,35 @@ def derive(
         console.print(heading(rec), style="bold", soft_wrap=True)
         console.print(wrapped(str(rec), console.width), soft_wrap=True)
     console.print()
-    console.print(remarks(recursions, console.width), style="dim", soft_wrap=True)
+    console.print(remarks(recursions, console.width, book), style="dim", soft_wrap=True)
 
 
-def heading(rec: Recursion) -> str:
+def _print_lines(found: Linked, latex: bool, sympy: bool, closure: bool) -> None:
+    """The lines of a tensor that has no recursion of its own; InputError for what only a recursion has."""
+    from rgflow.cli.screen import results
+
+    for given, option, instead in (
+        (sympy, "--sympy", "take --latex"),
+        (closure, "--closure", "leave it out, for they hold all that they answer to"),
+    ):
+        if given:
+            book = ", or give --book for its recursion in one time" if len(found.stages) == 1 else ""
+            raise InputError(
+                f"{option}: {found.name} of a {found.layer} layer is no single recursion but lines that link layers; "
+                f"{instead}{book}"
+            )
+    if latex:
+        typer.echo(found.latex())
+        return
+    console = results()
+    console.print(heading(found), style="bold", soft_wrap=True)
+    for line in str(found).splitlines():
+        console.print(wrapped(line, console.width), soft_wrap=True)
+    console.print()
+    console.print(remarks_on_lines(found, console.width), style="dim", soft_wrap=True)
+
+
+def heading(rec: Recursion | Linked) -> str:
     """What the tensor is, and to which order."""
     from rgflow.algebra import LETTERS
 
@@ -108,16 +150,46 @@ def wrapped(line: str, width: int) -> str:
     return "\n".join(rows)
 
 
-def remarks(recursions: tuple[Recursion, ...], width: int) -> str:
-    """What the recursions rest on, and how to read them."""
+def remarks(recursions: tuple[Recursion, ...], width: int, book: bool = False) -> str:
+    """What the recursions rest on, and how to read them; ``book``: they are of PDLT's closure in one time."""
     last = recursions[-1]
     lines = ["a prime marks layer l+1; <..> is a Gaussian average at K, ∂ a derivative that acts on the whole bracket"]
     if last.samples == "many":
         lines.append("[1,2,..] are samples; β1, β2, .. are summed over all samples")
+    symbols = {name for rec in recursions for term in rec.terms for name, _ in term.symbols}
+    if "narrowing" in symbols:
+        lines.append("narrowing = n_l / max(n_l, n_(l+1))")
+    if book and "skip" in symbols:
+        lines.append("in one time: a neuron's past is Gaussian but for its cumulants, which it is for linear layers")
     lines += last.assumptions if len(recursions) == 1 else _shared(recursions)
     if len(recursions) == 1:
         lines.append(f"depends on: {', '.join(last.depends_on) or 'nothing'}")
-    lines.append("follows PDLT's conventions (arXiv:2106.10165), derived here from the layer alone")
+    return _listed([*lines, ORIGIN], width)
+
+
+def remarks_on_lines(found: Linked, width: int) -> str:
+    """How to read linked lines, and what they rest on."""
+    lines = ["a prime marks the new layer; <..> with σ is a Gaussian average at K, ∂ acts on the whole bracket"]
+    text = str(found)
+    if "δG" in text:
+        lines.append("δG[..] is the fluctuation of the metric of a new neuron, between the jets named; δG that of z z")
+    if "η[" in text:
+        lines.append(
+            "η[f] is the noise of n neurons, the average of f - <f> over them; <..> of δG and η is over networks"
+        )
+    if re.search(r"z\d*_e", text):
+        lines.append("z_e is z differentiated along the direction e")
+    if found.samples == "many":
+        lines.append("numbers after K, z, σ and ∂ are samples")
+    if len(found.stages) > 1:
+        lines.append("_h: of the neurons h within the block; on the right, what has no letter is of the layer below")
+    return _listed([*lines, *found.assumptions, ORIGIN], width)
+
+
+ORIGIN = "follows PDLT's conventions (arXiv:2106.10165), derived here from the layer alone"
+
+
+def _listed(lines: list[str], width: int) -> str:
     return "\n".join(
         textwrap.fill(line, max(width, 24), initial_indent="  · ", subsequent_indent="    ", break_on_hyphens=False)
         for line in lines

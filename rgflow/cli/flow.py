@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.kinds import layer_of
 from rgflow.cli.paths import PICTURES, RESULTS, writable
 from rgflow.errors import InputError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
     from rgflow.cli.inputs import Given
-    from rgflow.network import MLP
+    from rgflow.network import Layer, Network
 
 NETWORK, INPUTS, THEORY, CHECK, RESULT = "Network", "Inputs", "Theory", "Check against sampled networks", "Results"
 
@@ -60,6 +61,18 @@ def flow(
     lambda_b: Annotated[
         str, typer.Option("--lambda-b", metavar="X", help="Learning rate of biases.", rich_help_panel=NETWORK)
     ] = "1",
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Layers between the first and the last: dense (default), residual, orthogonal, ...",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    skip: Annotated[
+        float | None,
+        typer.Option("--skip", metavar="X", help="Skip strength of residual layers.", rich_help_panel=NETWORK),
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +102,10 @@ def flow(
             rich_help_panel=THEORY,
         ),
     ] = Kinks.error,
+    book: Annotated[
+        bool,
+        typer.Option("--book", help="Layers with a skip: as if neurons did not remember.", rich_help_panel=THEORY),
+    ] = False,
     check: Annotated[
         int | None,
         typer.Option(
@@ -120,15 +137,21 @@ def flow(
       rgflow flow relu --C-W 2 --first-kernel 1 --tensors K,V,Theta,A,B,D,F
       rgflow flow "z*tanh(z)" --depth 8 --inputs data.csv --order 2
       rgflow flow gelu --depth 8 --check 1000 --plot flow.png --save flow.nc
+      rgflow flow tanh --layer residual --skip 0.9 --C-W 0.19 --tensors K,V
     """
     from rgflow.cli.check import sampled_names
     from rgflow.cli.inputs import given
+    from rgflow.cli.networks import followed, network
     from rgflow.cli.screen import warn, working
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
         writable(path, endings, option)
+    kind = layer_of(layer, skip)
     shown = given(inputs, first_kernel, width)
-    net = _network(activation, width, depth, n_out, shown.n_in, C_b, C_W, lambda_b, lambda_W)
+    if inputs is None and order > 0 and not book:
+        shown = followed(shown, kind)
+    values = {"C_b": C_b, "C_W": C_W, "lambda_b": lambda_b, "lambda_W": lambda_W}
+    net = network(activation, width, depth, n_out, shown.n_in, kind, values)
     names = _names(tensors)
     wanted = _with_scales(names)
     measured = sampled_names(wanted, check) if check is not None else []
@@ -145,9 +168,10 @@ def flow(
             tensors=wanted,
             order=order,
             kinks=kinks.value,
+            closure="book" if book else "full",
         )
     if not json:
-        _show(net, shown, ds)
+        _show(net, kind, shown, ds)
     mc = None
     if check is not None:
         if not json:
@@ -162,32 +186,6 @@ def flow(
 
         typer.echo(as_json(ds, mc))
     _write(ds, mc, plot, save, quiet=json)
-
-
-def _network(
-    activation: str,
-    width: int,
-    depth: int,
-    n_out: int | None,
-    n_in: int,
-    C_b: str,
-    C_W: str,
-    lambda_b: str,
-    lambda_W: str,
-) -> MLP:
-    from rgflow.network import MLP
-
-    named = {"C_b": C_b, "C_W": C_W, "lambda_b": lambda_b, "lambda_W": lambda_W}
-    values = {name: _numbers(f"--{name.replace('_', '-')}", text) for name, text in named.items()}
-    return MLP.uniform(n_in, width, depth, n_out, activation, **values)
-
-
-def _numbers(option: str, text: str) -> float | list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option} is {text!r}; give a number, or one per layer separated by commas") from None
-    return values[0] if len(values) == 1 else values
 
 
 def _names(text: str) -> list[str]:
@@ -219,14 +217,25 @@ def _in_terms_of_options(names: list[str], order: int) -> Iterator[None]:
         raise InputError(f"{error} (--tensors K,Theta --order 0){whence}") from None
 
 
-def _show(net: MLP, shown: Given, ds: xarray.Dataset) -> None:
+def _show(net: Network, kind: Layer | None, shown: Given, ds: xarray.Dataset) -> None:
+    from rgflow.cli.screen import results
     from rgflow.cli.tables import print_flow
 
+    if kind is not None and "skip" in kind.hyperparameters():  # the table says of it no more than "by layer"
+        text = f"{type(kind).__name__.lower()} layers with skip = {kind.value('skip'):g}"
+        results().print(text, style="bold", soft_wrap=True)
     print_flow(net, shown.text, ds)
 
 
 def _sample(
-    net: MLP, shown: Given, names: list[str], networks: int, seed: int, threads: int | None, kinks: str, progress: bool
+    net: Network,
+    shown: Given,
+    names: list[str],
+    networks: int,
+    seed: int,
+    threads: int | None,
+    kinks: str,
+    progress: bool,
 ) -> xarray.Dataset:
     from rgflow.cli.screen import note, results
     from rgflow.sampling import sample

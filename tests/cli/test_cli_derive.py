@@ -70,3 +70,63 @@ def test_names_that_nothing_carries(rgflow, name):
     assert done.code == 1
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
+
+
+# Layers of other kinds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("residual", "V"), ("residual", "Theta_1"), ("branch", "K_1"), ("branch", "K")]
+)
+def test_linked_lines_are_printed_whole(rgflow, kind, name):
+    done = rgflow("derive", name, "--layer", kind)
+    found = rg.derive(name, layer={"residual": rg.Residual, "branch": rg.Branch}[kind]())
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    shown = squeezed(done.out)
+    for line in str(found).splitlines():
+        left, right = line.split(" = ", 1)
+        assert squeezed(line) in shown or squeezed(f"{left} = + {right}") in shown
+    for text in found.assumptions:
+        assert squeezed(text) in shown.replace("·", "")
+    assert ("isthenoiseofnneurons" in shown) == ("η" in str(found))
+    assert ("_h:oftheneurons" in shown) == (kind == "branch")
+    assert rgflow("derive", name, "--layer", kind, "--latex").out == found.latex() + "\n"
+
+
+def test_the_book_s_closure_is_printed_by_name_only(rgflow):
+    book = rg.derive("V", layer=rg.Residual(), closure="book")
+    done = rgflow("derive", "V", "--layer", "residual", "--book")
+    assert squeezed(str(book).split(" = ")[1]) in squeezed(done.out)
+    assert "in one time" in done.out
+    assert rgflow("derive", "V", "--layer", "residual", "--book", "--sympy").out == f"{book.to_sympy()}\n"
+    assert "K'" in rgflow("derive", "V", "--layer", "residual", "--book", "--closure").out
+    assert "in one time" not in rgflow("derive", "V", "--book").out  # a dense layer has no past
+
+
+def test_what_lines_do_not_have_is_refused(rgflow):
+    for option in ("--sympy", "--closure"):
+        done = rgflow("derive", "V", "--layer", "residual", option)
+        assert done.code == 1
+        assert f"{option}: V of a residual layer" in done.err
+        assert "--book" in done.err
+        assert "--book" not in rgflow("derive", "V", "--layer", "branch", option).err
+    assert "leave out --book" in rgflow("derive", "V", "--layer", "branch", "--book").err
+    assert "unknown kind of layer 'nothing'" in rgflow("derive", "V", "--layer", "nothing").err
+    assert "order 1" in rgflow("derive", "V_1", "--layer", "residual").err
+
+
+def test_orthogonal_layers_print_recursions(rgflow):
+    done = rgflow("derive", "V", "--layer", "orthogonal")
+    assert "- 2 C_W^2 narrowing <σσ>^2" in done.out
+    assert "narrowing = n_l / max(n_l, n_(l+1))" in done.out
+    assert "narrowing" not in rgflow("derive", "V").out
+
+
+def test_lines_of_many_samples(rgflow):
+    done = rgflow("derive", "D", "--layer", "residual", "--samples", "many")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert squeezed(str(rg.derive("D", samples="many", layer=rg.Residual())).splitlines()[1]) in squeezed(done.out)
+    assert "numbers after K, z, σ and ∂ are samples" in done.out
+    assert "z_e is z differentiated" in done.out

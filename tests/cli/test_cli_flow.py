@@ -291,3 +291,77 @@ def test_chosen_layers(depth, most):
     assert layers == sorted(set(layers))
     assert (layers[0], layers[-1]) == (1, depth)
     assert len(layers) <= max(most, 2)
+
+
+# Layers of other kinds ------------------------------------------------------------------------------------------------
+
+RESIDUAL = ("--layer", "residual", "--skip", "0.9")
+
+
+def test_residual_layers_between_dense_ones(rgflow):
+    found = json.loads(rgflow("flow", "tanh", *SMALL, *KERNEL, *RESIDUAL, "--C-W", "1.5", "--C-b", "0.1", "--json").out)
+    values = {"C_W": 1.5, "C_b": 0.1}
+    dense, inner = rg.Dense(**values), rg.Residual(skip=0.9, **values)
+    net = rg.Network([dense, inner, inner, dense], [16] * 5, "tanh")
+    assert rg.Network.from_json(json.dumps(found["network"])) == net
+    ds = rg.flow(net, first_kernel=1.0)
+    for name, numbers in found["coefficients"].items():
+        np.testing.assert_array_equal(numbers, ds[name].values)
+    book = json.loads(rgflow("flow", "tanh", *SMALL, *KERNEL, *RESIDUAL, "--C-W", "1.5", "--book", "--json").out)
+    assert book["coefficients"]["V"] != found["coefficients"]["V"]
+
+
+def test_residual_layers_with_skip_zero_are_dense(rgflow):
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, "--layer", "residual", "--skip", "0", "--json")
+    one, other = (
+        json.loads(out)["coefficients"] for out in (done.out, rgflow("flow", "tanh", *SMALL, *KERNEL, "--json").out)
+    )
+    for name, numbers in other.items():
+        np.testing.assert_allclose(one[name], numbers, rtol=1e-10, atol=1e-12)
+
+
+def test_the_screen_names_the_layers_and_shows_one_digit(rgflow):
+    done = rgflow("flow", "tanh", *SMALL, *RESIDUAL)
+    assert done.code == 0
+    assert "residual layers with skip = 0.9\n" in done.out
+    assert "a 0 of scikit-learn's digits (64 pixels)" in done.out
+    assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
+    for more in (("--book",), ("--order", "0", "--tensors", "K,Theta")):
+        assert "a 0 and a 1" in rgflow("flow", "tanh", *SMALL, *RESIDUAL, *more).out
+
+
+def test_residual_networks_are_sampled_drawn_and_saved(rgflow, tmp_path):
+    picture, file = tmp_path / "flow.svg", tmp_path / "flow.nc"
+    arguments = ("--check", "300", "--plot", str(picture), "--save", str(file), "--tensors", "K,V")
+    done = rgflow("flow", "tanh", *SMALL, *KERNEL, *RESIDUAL, *arguments)
+    assert done.code == 0
+    assert "all 4 within what chance allows" in done.out
+    assert picture.stat().st_size > 0
+    assert "Residual" in rg.load(file).attrs["network"]
+
+
+def test_orthogonal_layers_have_no_bias(rgflow):
+    orthogonal = ("flow", "tanh", *SMALL, *KERNEL, "--layer", "orthogonal", "--json", "--C-b")
+    found = json.loads(rgflow(*orthogonal, "0.1,0,0,0.1").out)["network"]["layers"]
+    assert [layer["kind"] for layer in found] == ["Dense", "Orthogonal", "Orthogonal", "Dense"]
+    done = rgflow(*orthogonal, "0.1")
+    assert (done.code, done.out) == (1, "")
+    assert "--C-b is 0.1, but --layer orthogonal has no C_b" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--layer", "residual"), "give --skip"),
+        (("--skip", "0.5"), "give --layer residual"),
+        (("--layer", "orthogonal", "--skip", "0.5"), "--layer orthogonal has none"),
+        (("--layer", "branch"), "C_a, C_V, lambda_a, lambda_V"),
+        (("--layer", "nothing"), "unknown kind of layer 'nothing'"),
+        ((*RESIDUAL, "--order", "2"), "order 1"),
+    ],
+)
+def test_what_other_layers_cannot_is_told_in_one_line(rgflow, arguments, said):
+    done = rgflow("flow", "tanh", *SMALL, *arguments)
+    assert done.code == 1
+    assert said in done.err
+    assert done.err.count("\n") == 1
