@@ -52,7 +52,7 @@ class Linked:
     def assumptions(self) -> tuple[str, ...]:
         """What the lines rest on."""
         return (
-            f"layer: {self.layer}, with independent Gaussian parameters; its integrand is the only input",
+            f"layer: {self.layer}; its law (constants, integrand, cumulants of its parameters) is the only input",
             "a neuron keeps its own past: layers are linked, and averages over one neuron see two of them"
             if self.carries
             else "every weight matrix has neurons of its own",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rgflow.algebra import symbolic, tex, text
 from rgflow.algebra.tensor import Tensor
-from rgflow.algebra.terms import Bracket, Term, Value
+from rgflow.algebra.terms import SYMBOLS, Bracket, Term, Value
 from rgflow.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ class Recursion:
     def assumptions(self) -> tuple[str, ...]:
         """What the recursion rests on."""
         k, q = self.tensor.level, self.tensor.order
+        symbols = dict.fromkeys([*SYMBOLS, *sorted(name for term in self.terms for name, _ in term.symbols)])
+        entries = "the mean of a metric entry" if k == 1 else f"the joint cumulant of {k} metric entries"
         return (
-            f"layer: {self.layer}, with independent Gaussian parameters; its integrand is the only input",
-            f"{self.name} multiplies n_(l)^({1 - k - q}) in the joint cumulant of {k} metric entries of layer l+1",
+            f"layer: {self.layer}; its law (constants, integrand, cumulants of its parameters) is the only input",
+            f"{self.name} multiplies n_(l)^({1 - k - q}) in {entries} of layer l+1",
             "tensors and brackets on the right are those of layer l; brackets sit at the order-0 kernel K of layer l",
-            "C_b, C_W, lambda_b, lambda_W are those of layer l+1; r = n_l / n_(l-1)",
+            f"{', '.join(symbols)} are those of layer l+1; r = n_l / n_(l-1)",
             "smooth activation, or one with kinks whose written derivatives exist almost everywhere",
         )
 

@@ -70,7 +70,7 @@ def derive(
         return
     recursions: tuple[Recursion, ...] = (asked,)
     if closure:
-        system = closed(name, samples=samples.value, layer=kind)
+        system = closed(name, samples.value, kind, "book" if book else "full")
         recursions = tuple(system)
     if latex:
         typer.echo(system.latex() if closure else recursions[0].latex())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
     from rgflow.cli.inputs import Given
-    from rgflow.network import Layer, Network
+    from rgflow.network import Network
 
 NETWORK, INPUTS, THEORY, CHECK, RESULT = "Network", "Inputs", "Theory", "Check against sampled networks", "Results"
 
@@ -171,7 +171,7 @@ def flow(
             closure="book" if book else "full",
         )
     if not json:
-        _show(net, kind, shown, ds)
+        _show(net, shown, ds)
     mc = None
     if check is not None:
         if not json:
@@ -217,13 +217,9 @@ def _in_terms_of_options(names: list[str], order: int) -> Iterator[None]:
         raise InputError(f"{error} (--tensors K,Theta --order 0){whence}") from None
 
 
-def _show(net: Network, kind: Layer | None, shown: Given, ds: xarray.Dataset) -> None:
-    from rgflow.cli.screen import results
+def _show(net: Network, shown: Given, ds: xarray.Dataset) -> None:
     from rgflow.cli.tables import print_flow
 
-    if kind is not None and "skip" in kind.hyperparameters():  # the table says of it no more than "by layer"
-        text = f"{type(kind).__name__.lower()} layers with skip = {kind.value('skip'):g}"
-        results().print(text, style="bold", soft_wrap=True)
     print_flow(net, shown.text, ds)
 
 

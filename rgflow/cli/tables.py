@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,15 +47,11 @@ def describe(net: Network) -> list[str]:
     ends = _many(net.widths[0], "input"), _many(net.widths[-1], "output")
     values = []
     for name in net.hyperparameters:
-        several = net.hyperparameter(name)
-        values.append(f"{name} = {several[0]:g}" if len(set(several)) == 1 else f"{name} by layer")
-    groups = [
-        (kind, len(list(layers))) for kind, layers in groupby(type(layer).__name__.lower() for layer in net.layers)
-    ]
-    kinds = [", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in groups)] if len(groups) > 1 else []
+        several = [layer.value(name) for layer in net.layers if name in layer.hyperparameters()]
+        values += [f"{name} = {several[0]:g}" if len(set(several)) == 1 else f"{name} by layer"] if several else []
     return [
         f"{net.activation.name}: {ends[0]}, {middle}, {ends[1]}; {_many(net.depth, 'weight layer')}",
-        *kinds,
+        *([net.kinds] if "," in net.kinds else []),
         ", ".join(values),
     ]
 

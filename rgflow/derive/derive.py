@@ -87,14 +87,15 @@ def _single(rules: tuple[Law, ...], tensor: Tensor) -> Law:
 @lru_cache(maxsize=4096)
 def _derive(tensor: Tensor, samples: str, law: Law) -> Recursion:
     check_order(tensor, law)
-    return Recursion(tensor, samples, law.name, step(tensor, samples, law))
+    name = f"{law.name}, its past taken as Gaussian (in one time)" if law.carry and tensor.cost else law.name
+    return Recursion(tensor, samples, name, step(tensor, samples, law))
 
 
 def check_order(tensor: Tensor, law: Law) -> None:
     """OrderError for a tensor beyond the order to which a law holds."""
     if law.order is not None and tensor.cost > law.order:
         raise OrderError(
-            f"{tensor.name} is of order {tensor.cost} in 1/n, and the law of a {law.name} layer is known to order "
+            f"{tensor.name} is of order {tensor.cost} in 1/n, and the law of {law.name} layers is known to order "
             f"{law.order}; ask a tensor of that order, or sample the network"
         )
 
@@ -108,16 +109,29 @@ def check_closure(closure: object) -> str:
     return str(closure)
 
 
-def closure(names: str | Tensor | Iterable[str | Tensor], samples: str = "one", layer: Layer | None = None) -> System:
+def closure(
+    names: str | Tensor | Iterable[str | Tensor],
+    samples: str = "one",
+    layer: Layer | None = None,
+    closure: str = "full",
+) -> System:
     """The recursions of the named tensors with those of every tensor on which they depend, in an order that can be run.
 
-    A layer whose neurons keep their past has such recursions in the book's closure only; see :func:`derive`.
+    A layer whose neurons keep their past has such recursions, beyond K and Theta, in the book's closure only:
+    InputError unless ``closure="book"``; see :func:`derive`.
 
     >>> closure(["V", "K_1"]).names
     ('K', 'V', 'K_1')
     """
     wanted = listed(names)
-    law = _single(laws(Dense() if layer is None else layer), Tensor.named(wanted[0]))
+    tensors = [Tensor.named(name) for name in wanted]
+    law = _single(laws(Dense() if layer is None else layer), tensors[0])
+    beyond = [tensor.name for tensor in tensors if tensor.cost]
+    if check_closure(closure) == "full" and law.carry and beyond:
+        raise InputError(
+            f"{beyond[0]} of {law.name} layers has no recursion from one layer to the next, since neurons keep their "
+            "past: derive() gives its lines, flow() follows them; closure='book' takes the past as Gaussian"
+        )
     return closures(wanted, samples, [law])[law]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rgflow.algebra.jets import Jet
@@ -14,20 +15,20 @@ from rgflow.layers import Law
 
 
 def linked(tensor: Tensor, samples: str, rules: tuple[Law, ...]) -> Linked:
-    """The lines of a tensor for the laws of one layer.
-
-    Raises
-    ------
-    OrderError
-        Beyond K, Theta, their first corrections and the cumulants of two entries at leading order.
-    """
-    limit = min([1, *(law.order for law in rules if law.order is not None)])
-    if tensor.cost > limit:
-        raise OrderError(
-            f"{tensor.name} is of order {tensor.cost} in 1/n, and the lines of a {rules[-1].name} layer are known to "
-            f"order {limit}: beyond, its neurons' past is not closed here; ask a tensor of that order, or sample"
-        )
+    """The lines of a tensor for the laws of one layer; OrderError as :func:`check_linked`."""
+    check_linked(tensor, rules)
     return _linked(tensor, samples, rules)
+
+
+def check_linked(tensor: Tensor, rules: Iterable[Law]) -> None:
+    """OrderError beyond K, Theta, their first corrections and cumulants of two entries at leading order."""
+    for law in rules:
+        limit = 1 if law.order is None else law.order
+        if tensor.cost > limit:
+            raise OrderError(
+                f"{tensor.name} is of order {tensor.cost} in 1/n, and linked lines of {law.name} layers are known to "
+                f"order {limit}; ask a tensor of that order, or sample the network"
+            )
 
 
 @lru_cache(maxsize=512)

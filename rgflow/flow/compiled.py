@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rgflow.activations import Activation, activation
 from rgflow.algebra import Tensor
 from rgflow.brackets.kinks import check_kinks
-from rgflow.derive import closure
+from rgflow.derive import closure as closed
 from rgflow.network import Layer
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def compiled(
     kinks: str = "error",
     jit: bool = True,
     layer: Layer | None = None,
+    closure: str = "full",
 ) -> Kernel:
     """The compiled kernel of the named tensors and all they depend on.
 
@@ -37,7 +38,8 @@ def compiled(
     jit : bool
         False gives the same program as plain Python.
     layer : a layer description, default ``Dense()``
-        As for :func:`rgflow.closure`.
+    closure : "full" or "book"
+        Both as for :func:`rgflow.closure`.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def compiled(
     >>> compiled("V", "erf").methods
     {((0, 0), 0): 'closed form', ((0, 0), 2): 'closed form', ((0, 0, 0, 0), 0): 'quadrature'}
     """
-    system = closure(names, samples=samples, layer=layer)
+    system = closed(names, samples, layer, closure)
     chosen = activation(sigma)
     check_kinks(system, chosen, kinks)
     from rgflow.codegen import kernel

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rgflow.algebra import Tensor
 from rgflow.brackets.kinks import check_kinks, check_written
 from rgflow.derive.derive import check_closure, check_order, closures
+from rgflow.derive.linked import check_linked
 from rgflow.errors import InputError
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import start
@@ -68,6 +69,7 @@ def flow(
     InputError, OrderError, UnknownName, KinkError, AccuracyError
         OrderError also beyond the order to which the law of a layer holds.
 
+    >>> from rgflow.network import MLP
     >>> net = MLP.uniform(n_in=3, width=100, depth=4, activation="relu", C_W=2.0)
     >>> ds = flow(net, first_kernel=1.0, tensors=["K", "V"])
     >>> ds["V"].values.round(9).tolist()
@@ -108,5 +110,6 @@ def _check_linked(
         raise InputError(f"{several!r} has no recursion in one time; take closure='full'")
     check_size(needed, inputs)
     for tensor in needed:
+        check_linked(tensor, (stage.law for stage in through))
         if tensor.cost:
             check_written(tensor.name, highest_written(tensor, through), inputs == 1, net.activation, kinks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any, ClassVar, Self
 
 import rgflow.network.kinds  # noqa: F401  (every kind is known by its name)
@@ -72,6 +73,12 @@ class Network:
             raise UnknownName("hyperparameter", name, self.hyperparameters)
         return tuple(layer.value(name) for layer in self.layers)
 
+    @property
+    def kinds(self) -> str:
+        """Its layers in words, equal neighbours counted: "dense, 6 residual, dense"."""
+        runs = [(kind, len(list(same))) for kind, same in groupby(type(x).__name__.lower() for x in self.layers)]
+        return ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in runs)
+
     def to_json(self) -> str:
         """The description as JSON text: widths, the activation's formula and every layer with its hyperparameters."""
         layers = [{"kind": type(layer).__name__, **asdict(layer)} for layer in self.layers]  # type: ignore[call-overload]
@@ -112,11 +119,8 @@ class Network:
         _NETWORKS[cls.__name__] = cls
 
     def __repr__(self) -> str:
-        groups: list[tuple[Layer, int]] = []
-        for layer in self.layers:
-            same = bool(groups) and groups[-1][0] == layer
-            groups[-1:] = [(layer, groups[-1][1] + 1)] if same else [*groups[-1:], (layer, 1)]
-        listed = " + ".join(f"[{layer!r}]" + (f" * {count}" if count > 1 else "") for layer, count in groups)
+        runs = [(layer, len(list(same))) for layer, same in groupby(self.layers)]
+        listed = " + ".join(f"[{layer!r}]" + (f" * {count}" if count > 1 else "") for layer, count in runs)
         return f"Network({listed}, {list(self.widths)}, {self.activation.formula_text!r})"
 
 

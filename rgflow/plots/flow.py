@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rgflow.components import number_of_samples
 from rgflow.errors import InputError
+from rgflow.network import Network
 from rgflow.plots.curves import Curve, beyond_trust, curves
 from rgflow.plots.panels import BEYOND, GREY, draw_distances, draw_values, finish
 
@@ -104,7 +105,8 @@ def _title(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
     parts = [str(ds.attrs["activation"])]
     if widths:
         parts.append(f"width {widths[0]}" if len(widths) == 1 else f"widths {widths[0]} to {widths[-1]}")
-    parts.append(f"{ds.sizes['layer']} layers")
+    kinds = Network.from_json(ds.attrs["network"]).kinds if "network" in ds.attrs else ""
+    parts.append(kinds if "," in kinds else f"{ds.sizes['layer']} layers")
     count = number_of_samples(ds)
     parts.append("one input" if count == 1 else f"{count} inputs")
     if mc is not None:
@@ -131,9 +133,9 @@ def _line_styles(ax: Axes, curves: Sequence[Curve], sampled: bool, beyond: bool,
     if beyond:
         handles.append(Patch(label="expansion not to be trusted", **BEYOND))
     if own:
-        ax.figure.legend(
-            handles=handles, loc="outside lower left", ncols=min(len(handles), 4), fontsize=9, frameon=False
-        )
+        columns = int(ax.figure.bbox.width / ax.figure.dpi / 3.1)  # inches that the longest entry takes
+        columns = max(1, min(len(handles), columns))
+        ax.figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
     else:
         components = ax.get_legend()
         ax.legend(handles=handles, loc="lower left", fontsize=7.5, frameon=False)

@@ -40,7 +40,7 @@ def depth_series(
     ``absent`` names the learning rates that are zero.
     """
     flow = vanishing_kernel(activation, kept)
-    system = closure(names, layer=layer)
+    system = closure(names, layer=layer, closure="book")
     least = flow.flatness[0] + 2
     for attempt in ATTEMPTS:
         found = DepthSeries(flow, system, rates_of(flow, rates), attempt * least, absent)

@@ -267,7 +267,7 @@ def _scale_invariant(point: CriticalPoint, names: Sequence[str]) -> Mapping[str,
     given = {"C_b": values["C_b"], "C_W": values["C_W"]}
     if step.carries:
         given["skip"] = exact(point.layer.value("skip"))
-    return homogeneous(closure(names, layer=point.layer), closed(point.activation), given, step)
+    return homogeneous(closure(names, layer=point.layer, closure="book"), closed(point.activation), given, step)
 
 
 def _half_stable(point: CriticalPoint, names: Sequence[str]) -> Mapping[str, Any]:
@@ -283,7 +283,7 @@ def _half_stable(point: CriticalPoint, names: Sequence[str]) -> Mapping[str, Any
 
     values = point.values
     skip = exact(point.layer.value("skip")) if kernel_step(point.layer).carries else None
-    solved = fixed_kernel(closure(names, layer=point.layer), parity=point.activation.parity, skip=skip)
+    solved = fixed_kernel(closure(names, layer=point.layer, closure="book"), parity=point.activation.parity, skip=skip)
     at = {SYMBOLS["C_b"]: values["C_b"], SYMBOLS["C_W"]: values["C_W"], K: values["K_star"]}
     at = {symbol: value.evalf(DIGITS) for symbol, value in at.items()}
     nodes = {node for name in names for node in solved[name].atoms(sp.core.function.AppliedUndef)}

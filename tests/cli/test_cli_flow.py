@@ -323,7 +323,8 @@ def test_residual_layers_with_skip_zero_are_dense(rgflow):
 def test_the_screen_names_the_layers_and_shows_one_digit(rgflow):
     done = rgflow("flow", "tanh", *SMALL, *RESIDUAL)
     assert done.code == 0
-    assert "residual layers with skip = 0.9\n" in done.out
+    assert "dense, 2 residual, dense\n" in done.out
+    assert "skip = 0.9" in done.out
     assert "a 0 of scikit-learn's digits (64 pixels)" in done.out
     assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
     for more in (("--book",), ("--order", "0", "--tensors", "K,Theta")):

@@ -68,6 +68,14 @@ def test_one_time(name):
     assert str(rg.derive(name, layer=rg.Residual(), closure="book")) == ONE_TIME[name]
 
 
+def test_what_a_recursion_rests_on_is_said():
+    said = "\n".join(rg.derive("V", layer=rg.Residual(), closure="book").assumptions)
+    assert "past taken as Gaussian" in said
+    assert "skip are those of layer l+1" in said
+    assert "narrowing are those of layer l+1" in "\n".join(rg.derive("V", layer=rg.Orthogonal()).assumptions)
+    assert "mean of a metric entry" in "\n".join(rg.derive("K_1").assumptions)
+
+
 def test_orthogonal_layers_gain_the_fourth_cumulant_of_their_weights():
     dense, haar = (rg.derive("V", samples="many", layer=layer) for layer in (rg.Dense(), rg.Orthogonal()))
     gained = [term for term in haar.terms if term not in dense.terms]
@@ -131,6 +139,10 @@ def test_what_is_no_closure_is_refused():
         rg.derive("V", layer=rg.Branch(), closure="book")
     with pytest.raises(rg.InputError, match="2 weight matrices"):
         rg.closure("V", layer=rg.Branch())
+    with pytest.raises(rg.InputError, match=r"V of residual layers has no recursion.*closure='book'"):
+        rg.closure(["K", "V"], layer=rg.Residual())
+    assert rg.closure(["K", "Theta"], layer=rg.Residual()).names == ("K", "Theta")
+    assert rg.closure("V", layer=rg.Residual(), closure="book").names == ("K", "V")
     with pytest.raises(rg.InputError, match="is not a layer"):
         rg.derive("V", layer="residual")
     with pytest.raises(rg.OrderError, match="orthogonal"):

@@ -232,6 +232,9 @@ def test_two_inputs_in_one_time_and_in_full_agree_for_linear_networks():
 def test_what_is_not_closed_is_refused():
     with pytest.raises(rg.OrderError, match=r"V_1.*residual.*order 1"):
         rg.flow(residual(), first_kernel=1.0, tensors="V", order=2)
+    projection = rg.Network([rg.Linear(), rg.Projection(), rg.Linear()], [5, 8, 6, 1], "tanh")
+    with pytest.raises(rg.OrderError, match=r"(K_2|V_1).*order 1"):
+        rg.flow(projection, first_kernel=1.0, order=2)
     with pytest.raises(rg.OrderError, match="K_2"):
         rg.derive("K_2", layer=rg.Residual())
     with pytest.raises(rg.OrderError, match="V6"):
