@@ -34,20 +34,23 @@ from rgflow.sampling import sample
 from rgflow.version import __version__
 
 if TYPE_CHECKING:
-    from rgflow.brackets.closed import closed_form
-    from rgflow.network.kinds.branch import Branch
-    from rgflow.network.kinds.linear import Linear
-    from rgflow.network.kinds.orthogonal import Orthogonal
-    from rgflow.network.kinds.projection import Projection
-    from rgflow.network.kinds.reduced import Reduced
-    from rgflow.network.kinds.residual import Residual
-    from rgflow.scaling.phases import variation_phases
-    from rgflow.scaling.suggest import suggest_variation
-    from rgflow.scaling.variation import variation, variation_network
-    from rgflow.universality import correlation_lengths, learning_rates, phase_diagram
-    from rgflow.universality.criticality import criticality
-    from rgflow.universality.solve import solve
-    from rgflow.universality.tune import tune
+    from rgflow.brackets.closed import closed_form as closed_form
+    from rgflow.network.kinds.branch import Branch as Branch
+    from rgflow.network.kinds.linear import Linear as Linear
+    from rgflow.network.kinds.orthogonal import Orthogonal as Orthogonal
+    from rgflow.network.kinds.projection import Projection as Projection
+    from rgflow.network.kinds.reduced import Reduced as Reduced
+    from rgflow.network.kinds.residual import Residual as Residual
+    from rgflow.scaling.phases import variation_phases as variation_phases
+    from rgflow.scaling.suggest import suggest_variation as suggest_variation
+    from rgflow.scaling.variation import variation as variation
+    from rgflow.scaling.variation import variation_network as variation_network
+    from rgflow.universality import correlation_lengths as correlation_lengths
+    from rgflow.universality import learning_rates as learning_rates
+    from rgflow.universality import phase_diagram as phase_diagram
+    from rgflow.universality.criticality import criticality as criticality
+    from rgflow.universality.solve import solve as solve
+    from rgflow.universality.tune import tune as tune
 
 # Loaded when first named: what needs SymPy, and the kinds of layers.
 _LATER = {
@@ -82,22 +85,16 @@ __all__ = [
     "MLP",
     "AccuracyError",
     "Activation",
-    "Branch",
     "Dense",
     "FormulaError",
     "InputError",
     "KinkError",
-    "Linear",
     "Network",
     "NoClosedForm",
     "NoCriticalPoint",
     "NotForest",
     "OrderError",
-    "Orthogonal",
-    "Projection",
     "Recursion",
-    "Reduced",
-    "Residual",
     "RgflowError",
     "StoreError",
     "System",
@@ -105,25 +102,15 @@ __all__ = [
     "UnknownName",
     "__version__",
     "activation",
-    "closed_form",
     "closure",
     "compiled",
-    "correlation_lengths",
-    "criticality",
     "derive",
     "flow",
-    "learning_rates",
     "load",
-    "phase_diagram",
     "sample",
     "save",
-    "solve",
-    "suggest_variation",
     "total",
-    "tune",
-    "variation",
-    "variation_network",
-    "variation_phases",
+    *_LATER,
 ]
 
 
