@@ -120,6 +120,21 @@ def closure(
     A layer whose neurons keep their past has such recursions, beyond K and Theta, in the book's closure only:
     InputError unless ``closure="book"``; see :func:`derive`.
 
+    Parameters
+    ----------
+    names : name or names of tensors
+    samples, layer, closure :
+        As for :func:`derive`.
+
+    Returns
+    -------
+    System
+
+    Raises
+    ------
+    UnknownName, InputError, NotForest, OrderError
+        InputError also for a layer with several weight matrices.
+
     >>> closure(["V", "K_1"]).names
     ('K', 'V', 'K_1')
     """

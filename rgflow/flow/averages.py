@@ -13,6 +13,7 @@ from rgflow.algebra.response import Answer, Neuron
 from rgflow.brackets import gaussian_moments
 from rgflow.derive.noise import CROSSED, LATER, Contraction, Overlap
 from rgflow.flow.leading import Leading
+from rgflow.flow.progress import Advance
 from rgflow.layers.stages import Stage
 
 Moment = tuple[tuple[tuple[int, ...], int], ...]  # (written orders, pending derivatives) of each different sample
@@ -28,6 +29,7 @@ class Averages:
     single : brackets at one stage
     double : pairs of them, of a later stage and an earlier one
     displaced : every average moved by its error, to see what that does to a flow
+    advance : hears of every stage whose past is done
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Averages:
         single: Iterable[Neuron],
         double: Iterable[tuple[Neuron, Neuron]],
         displaced: bool = False,
+        advance: Advance = lambda count: None,
     ):
         self.activation, self.displaced = activation, displaced
         self.K, self.Theta = means.K, means.Theta
@@ -46,7 +49,7 @@ class Averages:
             self.K, self.Theta = self.K + outward * means.K_error, self.Theta + means.Theta_error
         self.skip = _skips(stages)
         self.single = self._at_one_stage(single)
-        self.double = self._between(double)
+        self.double = self._between(double, advance)
 
     def product(self, answer: Answer, t: int) -> float:
         """bracket * Thetas * Ks at stage t."""
@@ -97,7 +100,7 @@ class Averages:
             found |= {bracket: values[:, i] for i, bracket in enumerate(members)}
         return found
 
-    def _between(self, pairs: Iterable[tuple[Neuron, Neuron]]) -> dict[tuple[Neuron, Neuron], Any]:
+    def _between(self, pairs: Iterable[tuple[Neuron, Neuron]], advance: Advance) -> dict[tuple[Neuron, Neuron], Any]:
         count = len(self.K)
         alike: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[tuple[Neuron, Neuron], None]] = defaultdict(dict)
         for later, earlier in pairs:
@@ -110,6 +113,7 @@ class Averages:
                 past = [u for u in range(T) if self.skip[T, u] != 0]
                 if past:
                     blocks[:, T, past] = self._moments(self._kernels(T, past, ours, theirs), moments).T
+                advance(1)
             table |= {pair: blocks[i] for i, pair in enumerate(members)}
         self._fill(table)
         return table

@@ -47,6 +47,10 @@ def compiled(
         ``.source`` is the whole generated module, ``.path`` the file where it stands, ``.methods`` says of each bracket
         (orders, pending) of one input whether it is in closed form.
 
+    Raises
+    ------
+    UnknownName, InputError, OrderError, KinkError
+
     >>> print(compiled("V", "tanh").source.splitlines()[0])
     \"\"\"rgflow kernel: K, V; one input, sigma(z) = tanh.
     >>> compiled("V", "erf").methods

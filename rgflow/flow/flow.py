@@ -30,11 +30,13 @@ def flow(
     order: int = 1,
     kinks: str = "error",
     closure: str = "full",
+    progress: bool = False,
 ) -> xarray.Dataset:
     """Flow the coefficient tensors of a network's ensemble through its layers.
 
     kappa_k at layer l = n_{l-1}^{1-k} sum_q X_q(l) n_{l-1}^{-q}, with X_q(l+1) a polynomial in the tensors and the
-    Gaussian brackets of layer l, derived by :func:`rgflow.derive`, starting from a Gaussian first layer.
+    Gaussian brackets of layer l, derived by :func:`rgflow.derive`; where neurons keep their past, of all layers up to l
+    (:class:`rgflow.algebra.Linked`). The first layer is Gaussian, or as its weights are.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def flow(
     closure : "full" or "book"
         For layers whose neurons keep their past: "full", with all of it; "book", PDLT's recursion in one time, by name
         only.
+    progress : bool
+        Show a bar while the averages between layers are found; with several inputs and a past they take longest.
 
     Returns
     -------
@@ -62,7 +66,8 @@ def flow(
         ``numerical_error`` (coefficient, layer), absolute, of quadrature and rounding, the largest over samples;
         ``expansion_ratio`` (letter, layer), the size of the next order relative to the last, with the layer up to which
         it stays below 1/2 in ``trusted_layers`` (letter). ``attrs["brackets"]`` tells how the Gaussian averages were
-        found: "closed form", "quadrature" or "both". Truncation error: O(n^-(order+1)).
+        found: "closed form", "quadrature" or "both"; ``attrs["closure"]`` which closure was asked. Truncation error:
+        O(n^-(order+1)).
 
     Raises
     ------
@@ -96,9 +101,9 @@ def flow(
         history = run(net, systems, rules, begin)
     else:
         _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
-        history = run_stages(net, through, needed, begin.overlap)
+        history = run_stages(net, through, needed, begin.overlap, progress)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
-    return found.assign_attrs(brackets=history.brackets)
+    return found.assign_attrs(brackets=history.brackets, closure=closure)
 
 
 def _check_linked(

@@ -24,6 +24,7 @@ from rgflow.layers.stages import Stage
 PLAIN: Entry = (Jet(1), Jet(2))
 TANGENT: Entry = (Jet(1, (0,)), Jet(2, (0,)))
 EPSILON = np.finfo(float).eps
+Rows = dict[Entry, list[Any]]  # by stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,35 +51,51 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     )
     moments = plan(shapes, samples)
     size = samples**2
-    values: dict[Entry, list[Any]] = {PLAIN: [], TANGENT: []}
-    errors: dict[Entry, list[Any]] = {PLAIN: [], TANGENT: []}
+    values: Rows = {PLAIN: [], TANGENT: []}
+    errors: Rows = {PLAIN: [], TANGENT: []}
     blocks: list[dict[Bracket, tuple[Any, Any]]] = []
     for t, stage in enumerate(stages):
         for entry in (PLAIN, TANGENT):
-            constants = sum(map(stage.value, stage.law.constants(*entry)))
-            total = np.full((samples, samples), float(constants))
-            doubt = np.zeros((samples, samples))
-            if t == 0:
-                weight, rate = stage.description.value("C_W"), stage.description.value("lambda_W")
-                total = total + (weight if entry == PLAIN else rate) * overlap
-            else:
-                for answer in mean(entry, stage.law):
-                    below = t - answer.back
-                    term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones((samples, samples))
-                    spread = np.zeros((samples, samples))
-                    factors = [(values[PLAIN][below], errors[PLAIN][below])] * len(answer.kernels)
-                    factors += [(values[TANGENT][below], errors[TANGENT][below])] * len(answer.thetas)
-                    if answer.bracket is not None:
-                        factors.append(blocks[below][_shape(answer.bracket)])
-                    for value, error in factors:
-                        spread = np.abs(term) * error + spread * (np.abs(value) + error)
-                        term = term * value
-                    total, doubt = total + term, doubt + spread
+            total, doubt = (
+                _entering(stage, entry, overlap) if t == 0 else _stage(stage, entry, t, values, errors, blocks)
+            )
             values[entry].append(total)
             errors[entry].append(doubt + 4 * EPSILON * np.abs(total))
         blocks.append(_averages(activation, moments, shapes, size, values[PLAIN][t], errors[PLAIN][t], stage))
     found = [np.array(rows) for rows in (values[PLAIN], values[TANGENT], errors[PLAIN], errors[TANGENT])]
     return Leading(*found)
+
+
+def _entering(stage: Stage, entry: Entry, overlap: Any) -> tuple[Any, Any]:
+    """The first layer: z^1 = b + W x."""
+    weight = stage.description.value("C_W" if entry == PLAIN else "lambda_W")
+    total = weight * overlap + _constants(stage, entry)
+    return total, np.zeros_like(total)
+
+
+def _stage(
+    stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Bracket, tuple[Any, Any]]]
+) -> tuple[Any, Any]:
+    """One entry at stage t by the line of its mean, and its error from those of the factors."""
+    total: Any = _constants(stage, entry)
+    doubt: Any = 0.0
+    for answer in mean(entry, stage.law):
+        below = t - answer.back
+        term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones_like(values[PLAIN][below])
+        spread = np.zeros_like(term)
+        factors = [(values[PLAIN][below], errors[PLAIN][below])] * len(answer.kernels)
+        factors += [(values[TANGENT][below], errors[TANGENT][below])] * len(answer.thetas)
+        if answer.bracket is not None:
+            factors.append(blocks[below][_shape(answer.bracket)])
+        for value, error in factors:
+            spread = np.abs(term) * error + spread * (np.abs(value) + error)
+            term = term * value
+        total, doubt = total + term, doubt + spread
+    return total, doubt
+
+
+def _constants(stage: Stage, entry: Entry) -> float:
+    return float(sum(map(stage.value, stage.law.constants(*entry))))
 
 
 def _shape(bracket: Neuron) -> Bracket:

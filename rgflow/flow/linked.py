@@ -25,7 +25,7 @@ from rgflow.flow.needs import Needs, pasts
 from rgflow.layers.stages import Stage
 
 
-class Linked:
+class LinkedFlow:
     """All cumulants that ``needs`` lists, through all stages.
 
     Parameters

@@ -12,12 +12,13 @@ from rgflow.algebra.response import Answer, Entry, Neuron
 from rgflow.derive.linked import entries_of
 from rgflow.derive.noise import Overlap, covariance
 from rgflow.derive.response import exchanges, response, shift
-from rgflow.errors import OrderError
+from rgflow.errors import InputError
 from rgflow.flow.averages import Averages
 from rgflow.flow.history import History
 from rgflow.flow.leading import leading
-from rgflow.flow.linked import Linked
+from rgflow.flow.linked import LinkedFlow
 from rgflow.flow.needs import Needs, needs
+from rgflow.flow.progress import progress_bar
 from rgflow.layers import Law
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
@@ -26,7 +27,9 @@ MOST_BYTES = 2**31
 K, THETA = Tensor.named("K"), Tensor.named("Theta")
 
 
-def run_stages(net: Network, stages: Sequence[Stage], tensors: Sequence[Tensor], overlap: Any) -> History:
+def run_stages(
+    net: Network, stages: Sequence[Stage], tensors: Sequence[Tensor], overlap: Any, progress: bool = False
+) -> History:
     """K and Theta, and with them K_1, Theta_1 and cumulants of two entries at leading order."""
     further = [tensor for tensor in tensors if tensor.cost]
     components = {tensor: _components(tensor, len(overlap)) for tensor in further}
@@ -38,10 +41,14 @@ def run_stages(net: Network, stages: Sequence[Stage], tensors: Sequence[Tensor],
     values = {K: means.K[last], THETA: means.Theta[last]}
     errors = {K: means.K_error[last], THETA: means.Theta_error[last]}
     if further:
-        passes = [
-            Linked(stages, Averages(net.activation, stages, means, single, double, moved), wanted, overlap)
-            for moved in (False, True)
-        ]
+        steps = 2 * len(stages) * len({(later.samples, earlier.samples) for later, earlier in double})
+        with progress_bar(progress, "averages between layers", steps) as advance:
+            passes = [
+                LinkedFlow(
+                    stages, Averages(net.activation, stages, means, single, double, moved, advance), wanted, overlap
+                )
+                for moved in (False, True)
+            ]
         for tensor, entries in components.items():
             found, moved = (_tensor(each, tensor, entries, last, net) for each in passes)
             values[tensor] = found
@@ -57,7 +64,7 @@ def _components(tensor: Tensor, samples: int) -> dict[tuple[int, ...], tuple[Ent
     return {i: entries_of(tensor, i) for i in np.ndindex(*[samples] * (2 * tensor.level))}
 
 
-def _tensor(run: Linked, tensor: Tensor, components: dict[Any, Any], last: list[int], net: Network) -> Any:
+def _tensor(run: LinkedFlow, tensor: Tensor, components: dict[Any, Any], last: list[int], net: Network) -> Any:
     """All components at every layer in PDLT's normalisation, (L, N, N, ..)."""
     fan_in = np.array(net.fan_in, np.float64)
     found = np.stack([run.value(entries)[last] * fan_in for entries in components.values()], axis=1)
@@ -69,7 +76,7 @@ def _check_room(stages: int, linked: int) -> None:
     """Everything between every two stages must fit into memory."""
     size = 8 * linked * stages**2
     if size > MOST_BYTES:
-        raise OrderError(
+        raise InputError(
             f"a neuron's past over {stages} stages, with {linked} averages and cumulants between every two, would fill "
             f"{size / 2**30:.1f} GiB; ask fewer tensors or inputs, or fewer layers"
         )

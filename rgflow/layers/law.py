@@ -58,6 +58,10 @@ class Law(Hashable, Protocol):
         """The largest total order in 1/n to which the law holds; None: every order."""
 
     @property
+    def odd(self) -> bool:
+        """Whether it holds for odd activations only."""
+
+    @property
     def carry(self) -> tuple[str, int] | None:
         """(skip, stages back) if a neuron keeps its own past; "" for a skip of 1."""
 

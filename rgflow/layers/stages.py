@@ -76,7 +76,7 @@ def stages(net: Network) -> tuple[Stage, ...]:
 
 def check_activation(law: Law, net: Network) -> None:
     """InputError if the law holds for odd activations only and this one is not odd."""
-    if getattr(law, "odd", False) and net.activation.parity != -1:
+    if law.odd and net.activation.parity != -1:
         raise InputError(
             f"the law of a {law.name} layer holds for odd activations, and {net.activation.name} is not; sample such a "
             "network instead, or take Branch layers"

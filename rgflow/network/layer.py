@@ -26,7 +26,8 @@ class Layer:
     keeps_width : bool
         Its output is as wide as its input, for they are added.
     ends : bool
-        It may be the first or the last layer of a network.
+        It may be the first or the last layer of a network. As the first it is z^1 = b + W x, so that it has C_W and
+        lambda_W, and C_b and lambda_b if it has biases.
     """
 
     keeps_width: ClassVar[bool] = False

@@ -158,6 +158,9 @@ def _layers(layers: Iterable[Layer], widths: tuple[int, ...]) -> tuple[Layer, ..
             raise InputError(
                 f"the {place} layer is {listed[i - 1]!r}, which cannot be one; let it be one of: {allowed}"
             )
+    lacking = [name for name in ("C_W", "lambda_W") if name not in listed[0].hyperparameters()]
+    if lacking:
+        raise InputError(f"the first layer is {listed[0]!r}: it takes x by weights C_W, and it has no {lacking[0]}")
     for i, layer in enumerate(listed, start=1):
         if layer.keeps_width and widths[i - 1] != widths[i]:
             raise InputError(

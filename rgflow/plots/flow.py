@@ -107,6 +107,8 @@ def _title(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
         parts.append(f"width {widths[0]}" if len(widths) == 1 else f"widths {widths[0]} to {widths[-1]}")
     kinds = Network.from_json(ds.attrs["network"]).kinds if "network" in ds.attrs else ""
     parts.append(kinds if "," in kinds else f"{ds.sizes['layer']} layers")
+    if ds.attrs.get("closure") == "book":
+        parts.append("closed in one time")
     count = number_of_samples(ds)
     parts.append("one input" if count == 1 else f"{count} inputs")
     if mc is not None:

@@ -66,14 +66,14 @@ def test_the_book_s_closure_is_right_at_the_first_residual_layer_only():
 
 def test_without_memory_exact_networks_disagree(monkeypatch):
     """The control: noise that forgets stages below is the book's closure or worse."""
-    covariance = linked.Linked._covariance
+    covariance = linked.LinkedFlow._covariance
 
     def forgets(self, f, g, u):
         found = covariance(self, f, g, u)
         found[u + 1 :] = 0.0
         return found
 
-    monkeypatch.setattr(linked.Linked, "_covariance", forgets)
+    monkeypatch.setattr(linked.LinkedFlow, "_covariance", forgets)
     ds = rg.flow(residual(), first_kernel=float(FIRST), tensors=["K", "V"])
     exact = coefficients(SIGMA, FIRST, RESIDUAL[:2])
     assert abs(float(ds["V"][2]) / float(exact["V"]) - 1) > 0.1
@@ -226,6 +226,13 @@ def test_two_inputs_in_one_time_and_in_full_agree_for_linear_networks():
         np.testing.assert_allclose(full, book, rtol=1e-11, atol=1e-12)
 
 
+def test_a_flow_says_which_closure_it_took(capsys):
+    full, book = (rg.flow(residual(), first_kernel=1.0, closure=name, progress=True) for name in ("full", "book"))
+    assert (full.attrs["closure"], book.attrs["closure"]) == ("full", "book")
+    assert rg.total(book).attrs["closure"] == "book"
+    assert "averages" not in capsys.readouterr().out  # the bar does not stay
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +260,7 @@ def test_what_is_not_closed_is_refused():
 
 def test_a_past_that_no_memory_holds_is_refused():
     net = rg.Network([rg.Dense(), *[rg.Residual(C_W=0.1)] * 12_000, rg.Dense()], [3, *[4] * 12_001, 1], "tanh")
-    with pytest.raises(rg.OrderError, match=r"past over 12002 stages.*GiB"):
+    with pytest.raises(rg.InputError, match=r"past over 12002 stages.*GiB"):
         rg.flow(net, first_kernel=1.0, tensors="V")
 
 

@@ -38,6 +38,11 @@ LAYERS = {
 }
 
 
+def test_every_kind_is_here():
+    """A kind that nobody measures by brute force is not known to be right."""
+    assert set(LAYERS) == set(KINDS)
+
+
 def described(kind, width=2):
     """Dense, then this kind twice: between layers 2 and 3 all that it transports has come about."""
     layer = KINDS[kind](**LAYERS[kind])

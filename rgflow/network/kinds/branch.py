@@ -14,10 +14,19 @@ class Branch(Layer):
     b ~ N(0, C_b), W ~ N(0, C_W / n), a ~ N(0, C_a), V ~ N(0, C_V / M) with M hidden neurons; learning-rate tensor
     lambda_b, lambda_W / n, lambda_a, lambda_V / M.
 
+    Parameters
+    ----------
+    C_a, C_V, C_b, C_W : float
+        Variances, of weights times their fan-in; not negative.
+    lambda_a, lambda_V, lambda_b, lambda_W : float
+        Learning-rate tensor, of weights times their fan-in; not negative. InputError otherwise.
     hidden : int, optional
         M; by default n.
 
     Source: Yang and Schoenholz (arXiv:1712.08969), the full residual network.
+
+    >>> Branch(C_V=0.5, hidden=64).hidden
+    64
     """
 
     keeps_width = True

@@ -12,6 +12,16 @@ class Linear(Layer):
     """A layer without activation, z'_i = b_i + sum_j W_ij z_j: the read-out of a network of branches.
 
     b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
+
+    Parameters
+    ----------
+    C_b, C_W, lambda_b, lambda_W : float
+        As for a dense layer; not negative. InputError otherwise.
+
+    Source: PDLT (arXiv:2106.10165), chapter 3, deep linear networks.
+
+    >>> Linear().C_W
+    1.0
     """
 
     ends = True

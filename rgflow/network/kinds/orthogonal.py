@@ -16,7 +16,17 @@ class Orthogonal(Layer):
     m = max(n_l, n_{l+1}), so that Var W_ij = C_W / n_l as in a dense layer. Tangent directions are Gaussian: learning
     rate lambda_b for the bias (zero at the start), lambda_W / fan_in for weights.
 
+    Parameters
+    ----------
+    C_W : float
+        Variance of each weight times fan-in; not negative.
+    lambda_b, lambda_W : float
+        Learning-rate tensor, as for a dense layer; not negative. InputError otherwise.
+
     Source: Day, Kahn, Roberts (arXiv:2310.07765).
+
+    >>> Orthogonal(C_W=2.0).value("C_b")
+    0.0
     """
 
     ends = True

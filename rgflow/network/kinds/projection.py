@@ -14,10 +14,19 @@ class Projection(Layer):
     P ~ N(0, C_P / n), b ~ N(0, C_b), W ~ N(0, C_W / n), a ~ N(0, C_a), V ~ N(0, C_V / M) with M hidden neurons;
     learning-rate tensor lambda_P / n (0: the projection is not trained), and those of a branch.
 
+    Parameters
+    ----------
+    C_P, C_a, C_V, C_b, C_W : float
+        Variances, of weights times their fan-in; not negative.
+    lambda_P, lambda_a, lambda_V, lambda_b, lambda_W : float
+        Learning-rate tensor, of weights times their fan-in; not negative. InputError otherwise.
     hidden : int, optional
         M; by default n'.
 
     Source: Yang and Schoenholz, "Deep Mean Field Theory: Layerwise Variance and Width Variation" (2018).
+
+    >>> Projection().lambda_P
+    0.0
     """
 
     C_P: float = 1.0

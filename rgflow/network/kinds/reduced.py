@@ -13,7 +13,15 @@ class Reduced(Layer):
 
     b ~ N(0, C_b), W ~ N(0, C_W / n); learning-rate tensor lambda_b for biases, lambda_W / n for weights.
 
+    Parameters
+    ----------
+    C_b, C_W, lambda_b, lambda_W : float
+        As for a dense layer; not negative. InputError otherwise.
+
     Source: Yang and Schoenholz (arXiv:1712.08969), the reduced residual network.
+
+    >>> Reduced(C_b=0.1).keeps_width
+    True
     """
 
     keeps_width = True

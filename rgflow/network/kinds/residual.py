@@ -14,7 +14,17 @@ class Residual(Layer):
     b ~ N(0, C_b), W ~ N(0, C_W / width); learning-rate tensor lambda_b for biases, lambda_W / width for weights.
     skip = 0 is a dense layer.
 
+    Parameters
+    ----------
+    skip : float
+        Skip strength, any finite number.
+    C_b, C_W, lambda_b, lambda_W : float
+        As for a dense layer; not negative. InputError otherwise.
+
     Source: PDLT (arXiv:2106.10165), appendix B.
+
+    >>> Residual(skip=0.9).hyperparameters()
+    ('skip', 'C_b', 'C_W', 'lambda_b', 'lambda_W')
     """
 
     keeps_width = True

@@ -1,0 +1,21 @@
+"""A bar for long flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def progress_bar(shown: bool, what: str, total: int) -> Iterator[Advance]:
+    """A function that moves the bar on; without a bar it does nothing."""
+    if not shown:
+        yield lambda count: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
