@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 # Loaded when first named: what needs SymPy, and the kinds of layers.
 _LATER = {
     "Branch": "rgflow.network.kinds.branch",
+    "Gated": "rgflow.network.kinds.gated",
     "Linear": "rgflow.network.kinds.linear",
     "Orthogonal": "rgflow.network.kinds.orthogonal",
     "Projection": "rgflow.network.kinds.projection",

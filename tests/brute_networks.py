@@ -27,6 +27,9 @@ def parameters(layer, n, m):
     """(name, shape, variance, learning rate) of every parameter: those inside a layer before its own."""
     kind = type(layer).__name__
     M = getattr(layer, "hidden", None) or m
+    if kind == "Gated":
+        found = [_matrix("W", n, M, layer.C_W, layer.lambda_W), _vector("b", M, layer.C_b, layer.lambda_b)]
+        return [*found, _matrix("V", M, m, layer.C_V, layer.lambda_V)]
     if kind in ("Branch", "Projection"):
         found = [_matrix("W", n, M, layer.C_W, layer.lambda_W), _vector("b", M, layer.C_b, layer.lambda_b)]
         found += [_matrix("V", M, m, layer.C_V, layer.lambda_V), _vector("a", m, layer.C_a, layer.lambda_a)]
@@ -36,7 +39,7 @@ def parameters(layer, n, m):
 
 def own(layer):
     """Names of the parameters over which the sampler averages exactly."""
-    return {"Branch": "Va", "Projection": "VaP", "Reduced": ""}.get(type(layer).__name__, "Wb")
+    return {"Branch": "Va", "Projection": "VaP", "Reduced": "", "Gated": "V"}.get(type(layer).__name__, "Wb")
 
 
 def forward(layer, x, p, sigma, first):
@@ -49,6 +52,8 @@ def forward(layer, x, p, sigma, first):
     if kind in ("Branch", "Projection"):
         out = affine(p["V"], p["a"], sigma(affine(p["W"], p["b"], x)))
         return out + (x if kind == "Branch" else np.einsum("...ij,...aj->...ai", p["P"], x))
+    if kind == "Gated":
+        return x + layer.gate * np.einsum("...ij,...aj->...ai", p["V"], sigma(affine(p["W"], p["b"], x)))
     if kind == "Reduced":
         return x + sigma(affine(p["W"], p["b"], x))
     out = affine(p["W"], p["b"], x if first or kind == "Linear" else sigma(x))

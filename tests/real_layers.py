@@ -108,6 +108,12 @@ def branch(n: int) -> rg.Network:
     return rg.Network([rg.Linear(), *middle, rg.Linear()], [2, n, n, 2 * n, 2 * n, 2], "tanh")
 
 
+def gated(n: int) -> rg.Network:
+    """Branches behind a gate, fewer hidden neurons than others."""
+    block = rg.Gated(gate=0.7, C_V=1.0, C_b=0.1, C_W=1.5, hidden=n // 2)
+    return rg.Network([rg.Linear(), *[block] * 3, rg.Linear()], [2, *[n] * 4, 2], "tanh")
+
+
 def mixed(n: int) -> rg.Network:
     """One of each."""
     dense = {"C_W": 1.5, "C_b": 0.05}
@@ -173,6 +179,7 @@ FULL = (
     ),
     Ensemble("branch tanh", branch, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
     Ensemble("mixed tanh", mixed, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
+    Ensemble("gated tanh", gated, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
 )
 
 _FEW, _SLOPES = Group(("K", "V"), 4_000), Group(("B", "F"), 400, 1)
@@ -183,6 +190,7 @@ SMALL = (
     Ensemble("orthogonal tanh, first layer too", orthogonal_first, (_FEW,)),
     Ensemble("branch tanh", branch, (_FEW,)),
     Ensemble("mixed tanh", mixed, (_FEW, _SLOPES)),
+    Ensemble("gated tanh", gated, (_FEW,)),
 )
 
 

@@ -35,6 +35,7 @@ LAYERS = {
     "Branch": {**BRANCH, "hidden": 3},
     "Projection": {**BRANCH, "C_P": 0.9, "lambda_P": 0.6, "hidden": 3},
     "Reduced": DENSE,
+    "Gated": {**DENSE, "C_V": 0.8, "lambda_V": 0.7, "gate": -0.6, "hidden": 3},
 }
 
 
@@ -56,7 +57,8 @@ class FixedStages(WeightStages):
     def __init__(self, brute, theta, directions, layer):
         super().__init__(brute.net, None, layer, len(theta), 3, 2)
         known = brute.places[layer - 1]
-        self.names = [(one, bias) for one, bias in (("W", "b"), ("V", "a"), ("P", None)) if one in known]
+        pairs = (("W", "b"), ("V", "a"), ("P", None))
+        self.names = [(one, bias if bias in known else None) for one, bias in pairs if one in known]
         self._names = iter(self.names)
         self._vectors = [brute.parts(vectors, layer - 1) for vectors in (theta, *(directions[:, e] for e in range(2)))]
 
