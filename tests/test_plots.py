@@ -246,3 +246,12 @@ def test_scale_is_the_size_of_the_tensor(one):
         ds = rg.flow(net, first_kernel=1.0, tensors=["K", "Theta", "V", "A", "B", "D", "F", "P"])
         ratios.append([ds[x].values[-1] / unit(ds, rg.Tensor.named(x), ())[-1] for x in ("V", "A", "B", "D", "F")])
     np.testing.assert_allclose(ratios[0], ratios[1], rtol=1e-12)
+
+
+def test_what_is_no_result_is_not_drawn():
+    from rgflow.plots import plot_phase
+
+    for draw in (plot_flow, plot_phase):
+        for wrong in (None, 3, {}):
+            with pytest.raises(rg.InputError):
+                draw(wrong)

@@ -43,4 +43,4 @@ def layer_of(kind: str | None, skip: float | None, needed: bool = True) -> Layer
         return found()
     if not has_skip:
         raise InputError(f"--skip is {skip:g}, but --layer {kind} has none")
-    return found(skip=skip)  # type: ignore[call-arg]
+    return found(skip=skip)

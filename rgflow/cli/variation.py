@@ -165,7 +165,11 @@ def _print(ds: xarray.Dataset, console: Console) -> None:
     console.print()
     show(console, table(ds, console.width))
     console.print()
-    note = "gradients chi are mean squares at layer l as multiples of chi at layer L; infinite width"
+    error = float(ds["numerical_error"].max())
+    note = (
+        "gradients chi are mean squares at layer l as multiples of chi at layer L; infinite width; relative numerical "
+        f"error at most {error:.0e}"
+    )
     console.print(hanging("", note, console.width, 0), style="dim", soft_wrap=True)
 
 
@@ -236,8 +240,8 @@ def _print_growth(activation: str, sizes: Any, powers: Any, reduced: bool, conso
 def growth_lines(found: VariationPhases) -> list[tuple[str, str]]:
     """A label and a line for every quantity."""
     from rgflow.cli.formulas import shown
-    from rgflow.scaling.phases import expressivity_text
-    from rgflow.scaling.printing import text_of
+    from rgflow.scaling.growth.cases import expressivity_text
+    from rgflow.scaling.growth.printing import text_of
 
     (case,) = found.cases
     lines = [(name, f"{law.regime}: {text_of(shown(law.expression))}") for name, law in case.laws.items()]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra import Tensor
 from rgflow.brackets.kinks import check_kinks, check_written
-from rgflow.derive.derive import check_closure, check_order, closures
+from rgflow.derive.derive import check_closure, closures
 from rgflow.derive.linked import check_linked
-from rgflow.errors import InputError
+from rgflow.errors import InputError, OrderError
 from rgflow.flow.dataset import coefficients
-from rgflow.flow.inputs import start
+from rgflow.flow.inputs import check_first, start
 from rgflow.flow.orders import MOST_INPUTS, check_size, measures, requested
 from rgflow.flow.stages import highest_written, run_stages
 from rgflow.layers.stages import Stage, stages
@@ -88,9 +88,8 @@ def flow(
     few = len(begin.overlap) <= MOST_INPUTS
     needed = [*wanted, *(measures(wanted, order) if few else ())]
     through = stages(net)
-    for tensor in needed:
-        for stage in through:
-            check_order(tensor, stage.law)
+    _check_laws(order, wanted, needed, through)
+    check_first(net, through[0].law, begin.overlap)
     rules = tuple(stage.law for stage in through)
     if len(rules) == net.depth and (check_closure(closure) == "book" or not any(law.carry for law in rules)):
         systems = closures(needed, samples, rules[1:] or rules)
@@ -104,6 +103,20 @@ def flow(
         history = run_stages(net, through, needed, begin.overlap, progress)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
     return found.assign_attrs(brackets=history.brackets, closure=closure)
+
+
+def _check_laws(order: int, wanted: tuple[Tensor, ...], needed: list[Tensor], through: tuple[Stage, ...]) -> None:
+    """Refuse an order beyond that of a layer's law, in terms of what was asked."""
+    for stage in through:
+        limit = stage.law.order
+        beyond = [] if limit is None else [tensor for tensor in needed if tensor.cost > limit]
+        if beyond:
+            alone = "" if all(tensor.cost > (limit or 0) for tensor in wanted) else " and name tensors of that order"
+            remedy = f"pass order={limit}" + (", tensors=['K', 'Theta']" if limit == 0 else alone)
+            raise OrderError(
+                f"order={order} needs {beyond[0].name}, and the law of {stage.law.name} layers (layer {stage.layer}) "
+                f"is known to order {limit} in 1/n; {remedy}, or sample the network"
+            )
 
 
 def _check_linked(

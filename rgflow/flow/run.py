@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from rgflow.algebra import System, Tensor
-from rgflow.errors import AccuracyError
-from rgflow.flow.history import History
+from rgflow.flow.history import History, checked
 from rgflow.flow.inputs import Start
 from rgflow.flow.many_inputs import run_many
 from rgflow.flow.one_input import run_one
@@ -34,18 +33,6 @@ def run(net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin:
     system = next(iter(systems.values()))
     flow = run_one if system.samples == "one" else run_many
     return checked(net, flow(net.activation, system.tensors, known, steps(net, systems, rules)))
-
-
-def checked(net: Network, history: History) -> History:
-    """The same history; AccuracyError where it is not finite."""
-    for tensor, values in history.values.items():
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        if bad.size:
-            raise AccuracyError(
-                f"{tensor.name} of {net.activation.name} is not finite at layer {bad[0] + 1}: the flow runs away; "
-                "choose a smaller C_W or fewer layers"
-            )
-    return history
 
 
 def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:

@@ -14,7 +14,7 @@ from rgflow.derive.noise import Overlap, covariance
 from rgflow.derive.response import exchanges, response, shift
 from rgflow.errors import InputError
 from rgflow.flow.averages import Averages
-from rgflow.flow.history import History
+from rgflow.flow.history import History, checked
 from rgflow.flow.leading import leading
 from rgflow.flow.linked import LinkedFlow
 from rgflow.flow.needs import Needs, needs
@@ -42,7 +42,8 @@ def run_stages(
     errors = {K: means.K_error[last], THETA: means.Theta_error[last]}
     if further:
         steps = 2 * len(stages) * len({(later.samples, earlier.samples) for later, earlier in double})
-        with progress_bar(progress, "averages between layers", steps) as advance:
+        quiet = np.errstate(over="ignore", invalid="ignore")  # what overflows is named by its layer, below
+        with progress_bar(progress, "averages between layers", steps) as advance, quiet:
             passes = [
                 LinkedFlow(
                     stages, Averages(net.activation, stages, means, single, double, moved, advance), wanted, overlap
@@ -56,7 +57,7 @@ def run_stages(
     if len(overlap) == 1:
         values = {tensor: np.reshape(value, len(last)) for tensor, value in values.items()}
         errors = {tensor: np.reshape(error, len(last)) for tensor, error in errors.items()}
-    return History(values, errors)
+    return checked(net, History(values, errors))
 
 
 def _components(tensor: Tensor, samples: int) -> dict[tuple[int, ...], tuple[Entry, ...]]:

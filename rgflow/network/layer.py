@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from rgflow.checks import whole
-from rgflow.errors import InputError
+from rgflow.errors import InputError, UnknownName
 
 KINDS: dict[str, type[Layer]] = {}
 
@@ -37,6 +37,13 @@ class Layer:
         known = KINDS.setdefault(cls.__name__, cls)
         if known.__module__ != cls.__module__:
             raise TypeError(f"two kinds of layer are called {cls.__name__}: {known.__module__}, {cls.__module__}")
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        known = tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
+        for name in named:
+            if name not in known:
+                raise UnknownName(f"hyperparameter of {cls.__name__} layers", name, known)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]

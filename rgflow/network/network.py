@@ -17,6 +17,7 @@ from rgflow.network.kinds.dense import Dense
 from rgflow.network.layer import KINDS, Layer
 
 HYPERPARAMETERS = Dense.hyperparameters()
+WIDEST = 2**53  # beyond, widths are not numbers that a flow can tell apart
 
 
 @dataclass(frozen=True, init=False)
@@ -139,7 +140,11 @@ def checked_widths(widths: Iterable[int]) -> tuple[int, ...]:
         raise InputError(f"widths is {widths!r}; give n_0, n_1, ..., n_L as a sequence of integers") from None
     if len(sizes) < 2:
         raise InputError(f"widths is {sizes!r}; a network needs at least n_0 and n_1 (depth 1)")
-    return tuple(whole(f"widths[{i}]", n, 1) for i, n in enumerate(sizes))
+    found = tuple(whole(f"widths[{i}]", n, 1) for i, n in enumerate(sizes))
+    for i, n in enumerate(found):
+        if n > WIDEST:
+            raise InputError(f"widths[{i}] has {len(str(n)) if n < 10**4000 else 'thousands of'} digits; at most 2^53")
+    return found
 
 
 def _layers(layers: Iterable[Layer], widths: tuple[int, ...]) -> tuple[Layer, ...]:
@@ -177,7 +182,4 @@ def _layer(described: Any) -> Layer:
     name = values.pop("kind")
     if name not in KINDS:
         raise UnknownName("kind of layer", name, tuple(sorted(KINDS)))
-    try:
-        return KINDS[name](**values)
-    except TypeError:
-        raise InputError(f"{described!r} does not describe a {name}: its hyperparameters have other names") from None
+    return KINDS[name](**values)

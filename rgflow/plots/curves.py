@@ -98,9 +98,9 @@ def beyond_trust(ds: xarray.Dataset) -> dict[str, int | None]:
 
 
 def _check_kinds(ds: xarray.Dataset, mc: xarray.Dataset | None) -> None:
-    if ds.attrs.get("kind") not in ("coefficients", "totals"):
+    if getattr(ds, "attrs", {}).get("kind") not in ("coefficients", "totals"):
         raise InputError("plot_flow takes a Dataset that rgflow.flow or rgflow.total returned")
-    if mc is not None and mc.attrs.get("kind") != "totals":
+    if mc is not None and getattr(mc, "attrs", {}).get("kind") != "totals":
         raise InputError(
             f"mc holds {mc.attrs.get('kind')!r}; points are totals: rgflow.sample(...) or rgflow.total(...)"
         )

@@ -47,7 +47,7 @@ def plot_phase(
     InputError
         If ``ds`` is of another kind or too small, or a point is not two finite numbers and a text.
     """
-    if ds.attrs.get("kind") != "phase diagram":
+    if getattr(ds, "attrs", {}).get("kind") != "phase diagram":
         raise InputError("plot_phase takes a Dataset that rgflow.phase_diagram returned")
     if min(ds.sizes["C_W"], ds.sizes["C_b"]) < 2:
         raise InputError(f"the diagram has {ds.sizes['C_W']} x {ds.sizes['C_b']} points; two of each are the least")

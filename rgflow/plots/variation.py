@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rgflow.errors import InputError
 from rgflow.plots.panels import COLOURS, GREY
-from rgflow.scaling.depth_law import POLYNOMIAL, REGIMES, STRETCHED
+from rgflow.scaling.growth.depth_law import POLYNOMIAL, REGIMES, STRETCHED
 
 if TYPE_CHECKING:
     import xarray

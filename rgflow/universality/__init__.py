@@ -3,9 +3,9 @@
 from rgflow.universality.check import Check
 from rgflow.universality.criticality import Criticality, criticality
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
-from rgflow.universality.laws import PowerLaw
 from rgflow.universality.phase import phase_diagram
 from rgflow.universality.points import CriticalPoint
+from rgflow.universality.power_law import PowerLaw
 from rgflow.universality.rates import LearningRates, learning_rates
 from rgflow.universality.solution import Solution
 from rgflow.universality.solve import solve

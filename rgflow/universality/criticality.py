@@ -23,18 +23,19 @@ from rgflow.universality.assumptions import (
     ALL_MEMORY,
     ALMOST_EVERYWHERE,
     AT_THE_FIXED_POINT,
-    DENSE_START,
-    EQUAL_WIDTHS,
     NEAR_THE_INPUT,
     RATES_BY_LAYER,
     SAME_RATES,
+    SCALED_START,
+    equal_widths,
 )
 from rgflow.universality.fixed_points import CorrelationLengths, correlation_lengths
 from rgflow.universality.kernel_step import kernel_step
 from rgflow.universality.kernel_table import at_zero, averages
-from rgflow.universality.laws import DOUBLE, TABLE, PowerLaw, fixed_with_memory, power_laws
+from rgflow.universality.laws import DOUBLE, TABLE, fixed_with_memory, power_laws
 from rgflow.universality.numbers import simplest
 from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, named, points, recommended
+from rgflow.universality.power_law import PowerLaw
 from rgflow.universality.rates import exponents, parallel_exponent
 
 
@@ -131,12 +132,14 @@ class Criticality:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the power laws hold for."""
-        memory = (DENSE_START, ALL_MEMORY) if kernel_step(self.layer).remembers else ()
+        step = kernel_step(self.layer)
+        widths = equal_widths(step.kind)
+        memory = (SCALED_START, ALL_MEMORY) if step.remembers else ()
         if self.universality_class == VANISHING:
-            return (EQUAL_WIDTHS, f"{RATES_BY_LAYER}: x_b = -p_perp, x_W = p_0 - p_perp", NEAR_THE_INPUT, *memory)
+            return (widths, f"{RATES_BY_LAYER}: x_b = -p_perp, x_W = p_0 - p_perp", NEAR_THE_INPUT, *memory)
         start = (AT_THE_FIXED_POINT,) if self.universality_class == HALF_STABLE else ()
         kinks = (ALMOST_EVERYWHERE,) if self.activation.kinks else ()
-        return (EQUAL_WIDTHS, SAME_RATES, *start, *kinks, *memory)
+        return (widths, SAME_RATES, *start, *kinks, *memory)
 
     @property
     def laws(self) -> Mapping[str, PowerLaw]:

@@ -15,7 +15,7 @@ from rgflow.derive.derive import check_closure
 from rgflow.errors import InputError, NoClosedForm
 from rgflow.layers import laws
 from rgflow.network import Layer
-from rgflow.universality.assumptions import ALL_MEMORY, DENSE_START, IN_ONE_TIME
+from rgflow.universality.assumptions import ALL_MEMORY, IN_ONE_TIME, SCALED_START
 from rgflow.universality.kernel_step import KernelStep, bare, exact, kernel_step
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Kind:
         if self.skip is None:
             return ()
         between = ("-1 < skip < 1",) if self.skip.free_symbols else ()
-        return (DENSE_START, *between, ALL_MEMORY if self.closure == "full" else IN_ONE_TIME)
+        return (SCALED_START, *between, ALL_MEMORY if self.closure == "full" else IN_ONE_TIME)
 
 
 def kind_of(layer: Layer | None, skip: Any, closure: str) -> Kind:

@@ -17,10 +17,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from rgflow.algebra import Recursion, Tensor, Term
+from rgflow.algebra import Recursion, Tensor
+from rgflow.algebra.jets import Jet
 from rgflow.derive import derive
 from rgflow.errors import NoCriticalPoint
-from rgflow.layers import laws
+from rgflow.layers import Law, laws
 from rgflow.network import Dense, Layer
 
 Product = tuple[tuple[str, int], ...]
@@ -54,6 +55,11 @@ class KernelStep:
     def named(self) -> str:
         """The kind with its article."""
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
+    @property
+    def odd(self) -> bool:
+        """Whether its law holds for odd activations only."""
+        return laws(self.layer)[0].odd
 
     @property
     def carries(self) -> bool:
@@ -117,7 +123,8 @@ def bare(layer: Layer | None = None) -> Layer:
 def kernel_step(layer: Layer | None = None) -> KernelStep:
     """c, a and w of a layer, from its derived recursions of K and Theta.
 
-    Raises NoCriticalPoint for a layer whose recursion is of another form.
+    Raises NoCriticalPoint for a layer whose recursions are of another form, or hold other hyperparameters: what follows
+    from a kernel step takes them by these names.
 
     >>> from rgflow.network.kinds.residual import Residual
     >>> found = kernel_step(Residual(skip=0.5))
@@ -127,45 +134,63 @@ def kernel_step(layer: Layer | None = None) -> KernelStep:
     return _kernel_step(Dense() if layer is None else layer)
 
 
+# Terms as (hyperparameters, tensors, orders of brackets), and the part that each is.
+_BIAS, _WEIGHT, _SKIP = (("C_b", 1),), (("C_W", 1),), (("skip", 2),)
+_KERNEL_PARTS = {
+    (_BIAS, (), ()): "added",
+    (_SKIP, (KERNEL,), ()): "kept",
+    (_WEIGHT, (KERNEL,), ()): "kept",
+    (_WEIGHT, (), ((0, 0),)): "weight",
+}
+_TANGENT_PARTS = {
+    (_SKIP, (TANGENT,), ()): "kept",
+    (_WEIGHT, (TANGENT,), ()): "kept",
+    (_WEIGHT, (TANGENT,), ((1, 1),)): "weight",
+    ((("lambda_b", 1),), (), ()): "rate of biases",
+    ((("lambda_W", 1),), (), ((0, 0),)): "rate of weights",
+    ((("lambda_W", 1),), (KERNEL,), ()): "rate of weights",
+}
+_FORMS: tuple[Any, ...] = ((_WEIGHT, None, None), (_WEIGHT, _SKIP, ("skip", 1)), (None, _WEIGHT, None))  # (w, a, carry)
+_NAMES = frozenset({"C_b", "C_W", "lambda_b", "lambda_W", "skip"})
+
+
 @lru_cache(maxsize=256)
 def _kernel_step(layer: Layer) -> KernelStep:
-    if len(laws(layer)) > 1:
+    rules = laws(layer)
+    if len(rules) > 1:
         raise NoCriticalPoint(
             f"{layer!r} has no critical point: every block adds to the kernel what its branch brings, so that no "
             "kernel is fixed; see rgflow.variation for what depth does there"
         )
-    kernel = _collected(derive("K", layer=layer), KERNEL, {((0, 0),): "weight"})
-    tangent = _collected(derive("Theta", layer=layer), TANGENT, {((1, 1),): "weight"}, others=True)
-    if any(kernel.get(part) != tangent.get(part) for part in ("kept", "weight")):
-        raise NoCriticalPoint(f"{layer!r} has no critical point: chi_perpendicular is not known for such a layer")
+    recursions = derive("K", layer=layer), derive("Theta", layer=layer)
+    kernel, tangent = _parts(recursions[0], _KERNEL_PARTS), _parts(recursions[1], _TANGENT_PARTS)
+    alike = all(kernel.get(part) == tangent.get(part) for part in ("kept", "weight"))
+    form = kernel.get("weight"), kernel.get("kept"), rules[0].carry
+    if form not in _FORMS or not alike or not _usual(layer, rules[0]):
+        raise NoCriticalPoint(
+            f"{layer!r} has no critical point that is known: its recursions are {recursions[0]} and {recursions[1]}, "
+            "and points are known for laws with K' = C_b + C_W <ss> + skip^2 K or K' = C_b + C_W K, rates lambda_b "
+            "and lambda_W, no other hyperparameters, and with a skip Gaussian weights; flow instead"
+        )
     return KernelStep(layer, kernel.get("added"), kernel.get("kept"), kernel.get("weight"))
 
 
-def _collected(recursion: Any, own: Tensor, averages: Mapping[Any, str], others: bool = False) -> dict[str, Product]:
-    """The terms of a recursion of K or Theta by what they hold; others: sources that do not hold Theta are skipped."""
+def _parts(recursion: Any, known: Mapping[Any, str]) -> dict[str, Product]:
+    """The hyperparameters of each part of a recursion; nothing if it has others, or one twice."""
     assert isinstance(recursion, Recursion)
     found: dict[str, Product] = {}
     for term in recursion.terms:
-        part = _part(term, own, averages, others)
-        if part is None:
-            if others and all(value.tensor != own for value in term.tensors):
-                continue
-            raise NoCriticalPoint(f"the recursion {recursion} is not of the form K' = c + a K + w <ss>")
-        if part in found or term.coefficient != 1:
-            raise NoCriticalPoint(f"the recursion {recursion} is not of the form K' = c + a K + w <ss>")
+        brackets = tuple(bracket.orders for bracket in term.brackets)
+        part = known.get((term.symbols, tuple(value.tensor for value in term.tensors), brackets))
+        plain = term.coefficient == 1 and not any(bracket.pending for bracket in term.brackets)
+        if part is None or part in found or not plain:
+            return {}
         found[part] = term.symbols
     return found
 
 
-def _part(term: Term, own: Tensor, averages: Mapping[Any, str], others: bool) -> str | None:
-    tensors = tuple(value.tensor for value in term.tensors)
-    brackets = tuple(bracket.orders for bracket in term.brackets if not bracket.pending)
-    if len(brackets) != len(term.brackets):
-        return None
-    if not brackets and tensors == (own,):
-        return "kept"
-    if others:
-        return averages.get(brackets) if tensors == (own,) else None
-    if tensors:
-        return None
-    return averages.get(brackets) if brackets else "added"
+def _usual(layer: Layer, law: Law) -> bool:
+    """Whether a law holds nothing that the recursions of K and Theta do not show, but for weights without a skip."""
+    z = Jet(0)
+    near = all(part.back == 1 for part in law.integrand(z, z))
+    return near and _NAMES.issuperset(layer.hyperparameters()) and not (law.carry and law.intrinsic((z, z), (z, z)))

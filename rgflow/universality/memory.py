@@ -8,7 +8,7 @@ A critical layer passes fluctuations on as they are and adds the noise of its n 
 and with a skip the noise of two layers, d apart, is that of neurons whose z are correlated by skip^d. So V is a double
 sum over layers, of functions of their distance alone: with N = l - 1 layers after the first,
 
-.. math:: V = N S(0) + 2 \sum_{d=1}^{N-1} (N - d) S(d) + 2 \sum_{d=1}^{N} Z(d).
+.. math:: V = N S(0) + 2 \sum_{d=1}^{N-1} (N - d) S(d) + \sum_{d=1}^{N} Z(d).
 
 S(d) and Z(d) fall as powers of skip^d, and V becomes linear in l. Which functions f there are, and their w_f, is read
 off the derived lines of V.
@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra.jets import Jet
+from rgflow.algebra import Tensor
 from rgflow.algebra.linked import Linked
 from rgflow.algebra.response import FLUCTUATION, Answer, Neuron
 from rgflow.brackets import gaussian_moments
 from rgflow.derive import derive
+from rgflow.derive.linked import entries_of
 from rgflow.derive.noise import CROSSED, covariance
 from rgflow.errors import NoClosedForm
+from rgflow.flow.needs import pasts
 from rgflow.network import Layer
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ Part: TypeAlias = tuple[tuple[int, ...], int]  # written orders, pending derivat
 One: TypeAlias = Callable[[Part], Any]
 Two: TypeAlias = Callable[[Part, Part], Any]
 
-Z_SQUARED = Neuron(jets=(Jet(0), Jet(0)))
+HEAD = tuple(past for past, _ in pasts(*entries_of(Tensor.named("V"), (0,) * 4)))  # what of z joins the metric in V
 LAYERS = 8192  # of memory that are added up
 FORGOTTEN = 1e-18
 CRITICAL = 1e-9
@@ -89,7 +91,7 @@ def sources(noise: tuple[Answer, ...], weights: list[Any], kernel: Any, c: Any, 
     """S and Z at the correlation c."""
     terms = list(zip(weights, (answer.noise for answer in noise), strict=True))
     shared = sum(u * v * noise_covariance(f, g, kernel, c, one, two) for u, f in terms for v, g in terms if f and g)
-    own = sum(v * noise_covariance(Z_SQUARED, g, kernel, c, one, two) for v, g in terms if g)
+    own = sum(v * noise_covariance(past, g, kernel, c, one, two) for past in HEAD for v, g in terms if g)
     return shared, own
 
 
@@ -143,7 +145,7 @@ def growth(point: CriticalPoint) -> Growth:
     shared, own = sources(noise, weights, K, c, one, two)
     own = own * np.ones_like(c)
     rate = shared[0] + 2 * shared[1:].sum()
-    start = 2 * (own[1:].sum() - (d * shared)[1:].sum())
+    start = own[1:].sum() - 2 * (d * shared)[1:].sum()
     error = sum(abs(weight) for weight in weights) ** 2 * 2 * doubt.sum()
     return Growth(float(rate / K**2), float(start / K**2), float(error / K**2))
 
@@ -228,7 +230,7 @@ def vertex(activation: Activation, layer: Layer, C_W: sympy.Expr, skip: sympy.Ex
             else:
                 q, end = skip**power, last**power
                 geometric = q * (1 - end) / (1 - q)
-                total += 2 * c * ((N * q - geometric) / (1 - q) if twice else geometric)
+                total += c * (2 * (N * q - geometric) / (1 - q) if twice else geometric)
     plain = sp.factor(sp.cancel(sp.together(total))).subs({last: skip ** (l - 1), N: l - 1})
     if rest == 0:
         return k**2 * plain

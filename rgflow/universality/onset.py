@@ -11,8 +11,9 @@ import numpy as np
 
 from rgflow.universality.constants import near_input
 from rgflow.universality.deep_flow import deep_flow
-from rgflow.universality.laws import PowerLaw, power_laws
+from rgflow.universality.laws import power_laws
 from rgflow.universality.points import VANISHING, CriticalPoint
+from rgflow.universality.power_law import PowerLaw
 from rgflow.universality.rates import rate_exponents
 
 DEPTH = 2048  # layers of the flow that measures the constants

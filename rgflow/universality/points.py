@@ -132,6 +132,8 @@ def recommended(activation: Activation, layer: Layer | None = None) -> CriticalP
 
 def _of_layer(activation: Activation, layer: Layer) -> tuple[tuple[CriticalPoint, ...], tuple[str, ...]]:
     step = kernel_step(layer)
+    if step.odd and activation.parity != -1:
+        return (), (f"its law holds for odd activations, and {activation.name} is not",)
     if step.weight is None:
         return (_without_activation(activation, step),), ()
     kept = step.carried

@@ -13,18 +13,11 @@ from rgflow.checks import Kinks, kinks_rule
 from rgflow.derive import closure as derived
 from rgflow.errors import InputError, NoClosedForm
 from rgflow.network import Layer
-from rgflow.universality.assumptions import (
-    ALMOST_EVERYWHERE,
-    AT_THE_FIXED_POINT,
-    EQUAL_WIDTHS,
-    NEAR_THE_INPUT,
-    RATES_BY_LAYER,
-    SAME_RATES,
-)
+from rgflow.universality.assumptions import ALMOST_EVERYWHERE, SAME_RATES, equal_widths
+from rgflow.universality.critical_solutions import at_fixed_kernel, far_from_the_input
 from rgflow.universality.given import Kind, kind_of, number
 from rgflow.universality.laws import GROWING, even_square
 from rgflow.universality.points import HALF_STABLE, VANISHING, recommended
-from rgflow.universality.printing import size_of
 from rgflow.universality.solution import Solution
 
 if TYPE_CHECKING:
@@ -112,7 +105,7 @@ def solve(
     if given["C_W"] == 0 or given["k"] == 0:
         raise InputError("C_W and first_kernel must be positive: nothing passes the first layer")
     kind = kind_of(layer, skip, closure)
-    system = derived([tensor], layer=kind.layer)
+    system = derived([tensor], layer=kind.layer, closure="book")  # the true one for whatever does not remember
     check_kinks(system, sigma, kinks)
 
     if sigma.slopes is not None or kind.step.weight is None:
@@ -146,7 +139,7 @@ def _homogeneous(
     chosen = {name: left_out.get(name) if value is None else value for name, value in given.items()}
     parameters = {name: value for name, value in chosen.items() if value is not None and value != SYMBOLS[name]}
     parameters |= kind.shown()
-    assumptions = [EQUAL_WIDTHS, SAME_RATES]
+    assumptions = [equal_widths(kind.step.kind), SAME_RATES]
     if parameters.get("C_W", SYMBOLS["C_W"]).free_symbols and parameters.get("C_W") != critical:
         assumptions.append(f"C_W is not the critical {critical}, where its powers become polynomials in l")
     if sigma.kinks and kinks == "almost_everywhere":
@@ -240,94 +233,3 @@ def _equal(chosen: Any, there: Any) -> bool:
     if chosen.free_symbols or there.free_symbols:
         return bool(there.free_symbols and sp.simplify(chosen - there) == 0)
     return abs(float(chosen) - float(there)) <= 1e-12 * float(there)
-
-
-def at_fixed_kernel(
-    tensor: Tensor,
-    sigma: Activation,
-    system: System,
-    K_star: Any,
-    C_b: Any,
-    C_W: Any,
-    given: dict[str, Any],
-    kind: Kind | None = None,
-) -> Solution:
-    """The exact solution for smooth sigma whose kernel starts at the fixed point K* of a critical C_b, C_W."""
-    import sympy as sp
-
-    from rgflow.universality.averages import average_at
-    from rgflow.universality.exact import SYMBOLS, fixed_kernel
-
-    chosen = given.get("k")
-    if chosen is not None and (chosen.free_symbols or abs(float(chosen) - float(K_star)) > 1e-12 * float(K_star)):
-        raise NoClosedForm(
-            f"first_kernel = {chosen}: {sigma.name} is solved at its fixed point K* = {float(K_star):.12g} only"
-        )
-    kind = kind_of(None, None, "full") if kind is None else kind
-    solved = fixed_kernel(system, parity=sigma.parity, skip=kind.skip)[tensor.name]
-    rates = {name: given[name] for name in ("lambda_b", "lambda_W") if given.get(name) is not None}
-    solved = solved.xreplace({SYMBOLS[name]: value for name, value in rates.items()})
-    nodes = sorted(solved.atoms(sp.core.function.AppliedUndef), key=sp.default_sort_key)
-    return Solution(
-        name=tensor.name,
-        activation=sigma,
-        kind="exact",
-        expression=solved,
-        correction=sp.Integer(0),
-        parameters={"C_b": C_b, "C_W": C_W, "K": K_star, **rates, **kind.shown()},
-        averages={node: average_at(sigma, node, K_star) for node in nodes},
-        assumptions=(EQUAL_WIDTHS, SAME_RATES, AT_THE_FIXED_POINT, *kind.assumptions()),
-        layer=kind.layer,
-        closure=kind.closure,
-    )
-
-
-def far_from_the_input(
-    tensor: Tensor,
-    sigma: Activation,
-    C_b: Any,
-    C_W: Any,
-    given: dict[str, Any],
-    rates: str,
-    kind: Kind | None = None,
-) -> Solution:
-    """The leading power of the depth where the kernel goes to zero, which forgets the first kernel."""
-    from rgflow.universality.asymptotic import expansions
-    from rgflow.universality.exact import SYMBOLS
-    from rgflow.universality.vanishing import rates_of, vanishing_kernel
-
-    kind = kind_of(None, None, "full") if kind is None else kind
-    kept = 1 - kind.left
-    flow = vanishing_kernel(sigma, kept)
-    absent = frozenset(name for name in ("lambda_b", "lambda_W") if given.get(name) == 0)
-    names = list(dict.fromkeys(["K", *(["Theta"] if len(absent) < 2 else []), tensor.name]))
-    known = expansions(sigma, names, rates, absent, kind.layer, kept)
-    found = known[tensor.name]
-    x = rates_of(flow, rates)
-    chosen = {name: given[name] for name in ("k", "lambda_b", "lambda_W") if given.get(name) is not None}
-    put = {SYMBOLS[name]: value for name, value in chosen.items()}
-    correction = found.correction.xreplace(put)
-    own = any(s.name == f"c_{tensor.name}" for s in correction.free_symbols)
-    told = {"K", "Theta", *([tensor.name] if own else [])}
-    return Solution(
-        name=tensor.name,
-        activation=sigma,
-        kind="asymptotic",
-        expression=_tidy(found.leading).xreplace(put),
-        correction=correction,
-        neglected=size_of(correction) or found.beyond,
-        expansions={name: known[name].known.xreplace(put) for name in names if name in told},
-        parameters={"C_b": C_b, "C_W": C_W, **chosen, **kind.shown()},
-        rates=(flow.number(x.q) + x.bias, flow.number(x.q) + x.weight),
-        assumptions=(EQUAL_WIDTHS, RATES_BY_LAYER, NEAR_THE_INPUT, *kind.assumptions()),
-        layer=kind.layer,
-        closure=kind.closure,
-    )
-
-
-def _tidy(expression: sympy.Expr) -> sympy.Expr:
-    """Factored if its numbers are rational; others take SymPy long."""
-    import sympy as sp
-
-    rational = all(power.base.is_Symbol or power.base.is_Add for power in expression.atoms(sp.Pow))
-    return sp.factor(expression) if rational and not expression.has(sp.pi) else expression

@@ -43,6 +43,13 @@ def test_a_haar_first_layer_starts_below_zero():
     np.testing.assert_allclose(one["V"], [-2 * 2.0**2 * ratio for ratio in ratios], rtol=1e-13)
 
 
+def test_inputs_that_cannot_exist_are_refused():
+    net = rg.Network([rg.Orthogonal(), rg.Dense()], [1, 4, 2], "tanh")
+    with pytest.raises(rg.InputError, match=r"2 independent inputs.*n_0 = 1"):
+        rg.flow(net, first_kernel=np.eye(2))
+    assert rg.flow(net, first_kernel=np.ones((2, 2)))["K"].shape == (2, 2, 2)
+
+
 def test_tanh_levels_off_where_dense_layers_grow():
     """K* = 0: V/K^2 -> -2, |z|^2 ceases to fluctuate; the dense one grows as 2 l/3 (arXiv:2310.07765)."""
     found, dense = (

@@ -237,8 +237,10 @@ def test_a_flow_says_which_closure_it_took(capsys):
 
 
 def test_what_is_not_closed_is_refused():
-    with pytest.raises(rg.OrderError, match=r"V_1.*residual.*order 1"):
+    with pytest.raises(rg.OrderError, match=r"V_1.*residual.*pass order=1"):
         rg.flow(residual(), first_kernel=1.0, tensors="V", order=2)
+    with pytest.raises(rg.OrderError, match=r"order=1 needs .*reduced.*pass order=0, tensors=\['K', 'Theta'\]"):
+        rg.flow(rg.Network([rg.Linear(), rg.Reduced(), rg.Linear()], [3, 3, 3, 1], "tanh"), first_kernel=1.0)
     projection = rg.Network([rg.Linear(), rg.Projection(), rg.Linear()], [5, 8, 6, 1], "tanh")
     with pytest.raises(rg.OrderError, match=r"(K_2|V_1).*order 1"):
         rg.flow(projection, first_kernel=1.0, order=2)
@@ -256,6 +258,15 @@ def test_what_is_not_closed_is_refused():
         rg.flow(residual(), first_kernel=1.0, closure="one")
     with pytest.raises(rg.InputError, match=r"odd activations, and relu is not"):
         rg.flow(rg.Network([rg.Linear(), rg.Reduced(), rg.Linear()], [3, 3, 3, 1], "relu"), first_kernel=1.0)
+
+
+def test_a_flow_that_runs_away_is_refused():
+    net = rg.Network([rg.Dense(), rg.Residual(skip=0.9), rg.Dense()], [3, 4, 4, 4], "tanh")
+    with (
+        pytest.raises(rg.AccuracyError, match=r"V of tanh is not finite"),
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
+        rg.flow(net, first_kernel=1e300)
 
 
 def test_a_past_that_no_memory_holds_is_refused():

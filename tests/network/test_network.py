@@ -108,7 +108,7 @@ def test_hyperparameters_are_checked(kind):
         ({"layers": 3}, "must be a list"),
         ({"layers": [{"C_b": 1.0}]}, "it has no kind"),
         ({"layers": [{"kind": "Conv", "C_b": 1.0}]}, "Conv"),
-        ({"layers": [{"kind": "Dense", "C_x": 1.0}]}, "other names"),
+        ({"layers": [{"kind": "Dense", "C_x": 1.0}]}, "hyperparameter of Dense layers"),
         ({"layers": [{"kind": "Dense", "C_b": -1.0}]}, "not negative"),
         ({"extra": 1}, "holds"),
         ({"activation": 3}, "holds"),
@@ -122,6 +122,15 @@ def test_json_that_is_no_network_is_refused(change, message):
     for text in ("", "[]", "3", "{}", None, "[" * 100_000):
         with pytest.raises(rg.InputError):
             rg.Network.from_json(text)
+
+
+def test_hyperparameters_that_a_kind_has_not_are_named():
+    with pytest.raises(rg.UnknownName, match="hyperparameter of Orthogonal layers"):
+        rg.Orthogonal(C_b=1.0)
+    with pytest.raises(rg.UnknownName, match="skipp"):
+        rg.Residual(skipp=1.0)
+    with pytest.raises(rg.InputError, match="at most 2"):
+        rg.Network([rg.Dense()], [3, 10**400], "tanh")
 
 
 def test_two_kinds_of_one_name_are_refused():

@@ -11,7 +11,7 @@ from sources.critical_points import CRITICAL
 import rgflow as rg
 from rgflow.universality import memory
 from rgflow.universality.kernel_step import kernel_step
-from rgflow.universality.laws import power_laws
+from rgflow.universality.laws import GROWING, power_laws
 from rgflow.universality.onset import onset
 from rgflow.universality.points import points
 
@@ -107,6 +107,7 @@ def test_a_linear_layer_needs_no_activation():
         (rg.Residual(skip=0.5), "sigmoid", "residual layer, skip = 0.5 has no critical point: sigma\\(0\\) is not 0"),
         (rg.Orthogonal(), "gelu", "would need C_b = 0.172922, and an orthogonal layer has none"),
         (rg.Branch(), "tanh", "no kernel is fixed"),
+        (rg.Gated(), "tanh", "no kernel is fixed"),
         (rg.Projection(), "tanh", "no kernel is fixed"),
         (rg.Reduced(), "tanh", "no kernel is fixed"),
     ],
@@ -192,9 +193,6 @@ def test_what_is_not_known_with_memory_is_refused_by_name():
         rg.criticality("relu", rg.Residual(skip=0.9999)).vertex_growth  # noqa: B018
 
 
-SHARED = ("V", "B", "F", "D", "A", "P", "Q", "K_1", "Theta_1")
-
-
 @pytest.fixture(scope="module")
 def memories():
     """tanh with skip 0.8: flows with memory and without, at two depths, equal shares."""
@@ -202,13 +200,13 @@ def memories():
     for depth in (24, 48):
         rates = 1 / np.arange(1.0, depth + 2)
         net = network(rg.Residual(skip=0.8, C_W=0.36), depth, "tanh", lambda_b=rates, lambda_W=np.ones(depth + 1))
-        names = [*SHARED, "U"]
+        names = [*GROWING, "U"]
         full, book = (rg.flow(net, first_kernel=0.5, tensors=names, closure=c) for c in ("full", "book"))
         found[depth] = {name: float(full[name][depth - 1] / book[name][depth - 1]) - 1 for name in names}
     return found
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", GROWING)
 def test_where_the_kernel_vanishes_memory_is_a_small_part(memories, name):
     """Smaller than the stated correction, 1/l: a depth twice as large leaves less than half of it (of odd sigma)."""
     assert abs(memories[48][name]) < 0.5 * abs(memories[24][name])
@@ -298,65 +296,7 @@ def test_control_an_unscaled_weight_is_not_critical(monkeypatch):
         test_kernel_and_its_perturbations_stay_in_a_flow("relu", rg.Residual(skip=0.8))
 
 
-# Tuned networks -------------------------------------------------------------------------------------------------------
-
-
-def mixed(activation):
-    listed = [rg.Dense(C_b=0.2), *[rg.Residual(skip=0.9, C_W=3.0)] * 2, rg.Linear(C_W=0.2), rg.Residual(skip=0.0)]
-    return rg.Network([*listed, rg.Dense(lambda_W=0.3)], [3, 8, 8, 8, 8, 8, 2], activation)
-
-
-def test_every_layer_of_a_network_is_tuned_by_its_kind():
-    tuned = rg.tune(mixed("gelu"), INPUT)
-    kernels = rg.flow(tuned, INPUT, tensors=["K"], order=0)["K"].values
-    np.testing.assert_allclose(kernels, CRITICAL["gelu"][3], rtol=1e-11)
-    assert type(tuned) is rg.Network
-    assert [type(layer) for layer in tuned.layers] == [type(layer) for layer in mixed("gelu").layers]
-    assert tuned.layers[1].skip == 0.9
-    assert tuned.layers[1] == tuned.layers[2]
-    assert (tuned.layers[3].C_b, tuned.layers[3].C_W) == (0.0, 1.0)
-    assert tuned.layers[4].C_W == tuned.layers[5].C_W
-    assert tuned.layers[5].lambda_W == 0.3
-    assert rg.tune(tuned, INPUT) == tuned
-    assert isinstance(rg.tune(rg.MLP([3, 8, 1], "relu")), rg.MLP)
-
-
-def test_a_layer_that_cannot_be_critical_is_named():
-    def net(layer, activation="gelu"):
-        return rg.Network([rg.Dense(), layer, rg.Dense()], [3, 8, 8, 1], activation)
-
-    for layer in (rg.Orthogonal(), rg.Branch(), rg.Residual(skip=1.0)):
-        with pytest.raises(rg.NoCriticalPoint, match="layer 2"):
-            rg.tune(net(layer))
-    with pytest.raises(rg.InputError, match="layer 2 is Linear"):
-        rg.learning_rates(net(rg.Linear()))
-    with pytest.raises(rg.NoCriticalPoint, match="layer 2"):
-        rg.learning_rates(net(rg.Branch()))
-    assert rg.tune(net(rg.Orthogonal(), "tanh")).layers[1] == rg.Orthogonal(C_W=1.0)
-
-
-@pytest.mark.parametrize("name", ["tanh", "relu"])
-def test_learning_rates_share_theta_equally_across_residual_layers(name):
-    """Each layer's biases alone, in a flow of Theta; a dense network's rates do not do it."""
-    depth, skip = 160, 0.7
-    listed = [rg.Dense(), *[rg.Residual(skip=skip)] * (depth - 2), rg.Dense()]
-    net = rg.tune(rg.Network(listed, [4] * depth + [1], name), learning_rates=True)
-    only = [replace(layer, lambda_b=float(i == 0), lambda_W=0.0) for i, layer in enumerate(net.layers)]
-    flow = rg.flow(rg.Network(only, net.widths, name), first_kernel=1.0, tensors=["Theta"], order=0)
-    product = flow["Theta"].values
-    late = slice(60, depth)
-
-    def spread(rates):
-        shares = (np.array(rates) * product[-1] / product)[late]
-        return shares.max() / shares.min()
-
-    assert spread(net.hyperparameter("lambda_b")) < 1.1
-    if name == "tanh":
-        assert spread([1.0] * depth) > 1.5  # control
-    total = rg.flow(net, first_kernel=1.0, tensors=["Theta"], order=0)["Theta"].values[-1]
-    assert 0.5 < total < 5
-    dense = rg.MLP.uniform(n_in=2, width=4, depth=5, activation=name)
-    assert rg.learning_rates(rg.Network(dense.layers, dense.widths, name)) == rg.learning_rates(dense)
+# Lists ----------------------------------------------------------------------------------------------------------------
 
 
 def test_points_of_a_layer_are_listed():

@@ -457,8 +457,8 @@ def test_a_lost_term_is_noticed(fresh, monkeypatch, name):
     """Control: the last term of the first kind, the source or the rate, is missing from one recursion."""
     real = asymptotic.closure
 
-    def damaged(names, layer=None):
-        system = real(names, layer=layer)
+    def damaged(names, **options):
+        system = real(names, **options)
         kept = [replace(rec, terms=rec.terms[1:]) if rec.name == name else rec for rec in system.recursions]
         return System(tuple(kept))
 
