@@ -28,6 +28,7 @@ _NUDGE = 2.0**-26  # relative change by which sensitivities are measured: the mi
 _SHOWN = 12
 _CLOSE = 0.01  # an asymptotic formula is compared where it is good to a percent
 _SMALL = 0.1  # what follows the correction, relative to it, at half of the depth; else the power law sets in later
+_LARGE = 0.05  # of a correction: what follows it is of its square, half of what a check allows
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,13 @@ class Check:
     constants: Mapping[str, float]
     passed: bool
 
+    @property
+    def shallow(self) -> bool:
+        """Whether the correction is too large at the last layer for a law to be told from another."""
+        return self.kind == "asymptotic" and abs(self.stated[-1]) > _LARGE
+
     def __str__(self) -> str:
-        head = f"{self.name}, {self.kind}: {'passed' if self.passed else 'FAILED'}"
+        head = f"{self.name}, {self.kind}: {'passed' if self.passed else 'undecided' if self.shallow else 'FAILED'}"
         exact = self.kind == "exact"
         beside, values = ("allowed", self.allowed) if exact else ("correction", self.stated)
         lines = [head, f"{'layer':>7} {'flow':>14} {'formula':>14} {'difference':>11} {beside:>10}"]
@@ -126,6 +132,11 @@ class Check:
         if self.constants:
             read = ", ".join(f"{name} = {value:.6g}" for name, value in self.constants.items())
             lines.append(f"constants of the correction, read off the flow: {read}")
+        if not self.passed and self.shallow:
+            lines.append(
+                f"undecided: the correction is still {abs(self.stated[-1]):.0%} at layer {self.layers[-1]}, and what "
+                "follows it is as large compared with it; check a greater depth"
+            )
         return "\n".join(lines)
 
     def raise_if_failed(self) -> Check:

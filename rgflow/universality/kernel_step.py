@@ -159,8 +159,8 @@ def _kernel_step(layer: Layer) -> KernelStep:
     rules = laws(layer)
     if len(rules) > 1:
         raise NoCriticalPoint(
-            f"{layer!r} has no critical point: every block adds to the kernel what its branch brings, so that no "
-            "kernel is fixed; see rgflow.variation for what depth does there"
+            f"critical points of {type(layer).__name__} layers are not solved: their kernel passes several weight "
+            "matrices, and what is carried along adds to it in every block; rgflow.variation follows it through depth"
         )
     recursions = derive("K", layer=layer), derive("Theta", layer=layer)
     kernel, tangent = _parts(recursions[0], _KERNEL_PARTS), _parts(recursions[1], _TANGENT_PARTS)
