@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.projection import Projection as Projection
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
-    from rgflow.scaling.phases import variation_phases as variation_phases
+    from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
     from rgflow.scaling.variation import variation as variation
     from rgflow.scaling.variation import variation_network as variation_network

@@ -1,6 +1,6 @@
 """Parametrisations of deep networks: variances and widths that vary with depth."""
 
-from rgflow.scaling.phases import PhaseCase, VariationPhases, variation_phases
+from rgflow.scaling.growth import PhaseCase, VariationPhases, variation_phases
 from rgflow.scaling.suggest import Suggestion, suggest_variation
 from rgflow.scaling.variation import variation, variation_network
 

@@ -15,9 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rgflow.algebra.jets import Jet, activated
+from rgflow.algebra.jets import Jet
+from rgflow.algebra.response import Answer
+from rgflow.derive.response import mean
 from rgflow.layers import laws
 from rgflow.network import Layer
+
+# One entry of the metric of two inputs: without directions K, with the same one Theta.
+ENTRIES = {"K": (Jet(1), Jet(2)), "Theta": (Jet(1, (0,)), Jet(2, (0,)))}
 
 
 @dataclass(frozen=True)
@@ -90,28 +95,19 @@ def recurrences(layer: Layer) -> Recurrences:
     Raises InputError for what is not a layer.
     """
     rules = laws(layer)
-    plain, tangent = (Jet(1), Jet(2)), (Jet(1, (0,)), Jet(2, (0,)))
-    shares: list[list[Share]] = [[], []]
+    found: dict[str, list[Share]] = {"K": [], "Theta": []}
     for stage, rule in enumerate(rules, start=1):
-        for pair, found in zip((plain, tangent), shares, strict=True):
-            found += [Share(stage, (symbol,), -1) for symbol in rule.constants(*pair)]
-            for part in rule.integrand(*pair):
-                source = stage - part.back
-                if part.linear:
-                    found.append(Share(stage, part.symbols, source, (), _tensor((part.left, part.right))))
-                    continue
-                for left in activated(part.left):
-                    for right in activated(part.right):
-                        orders = tuple(k for _, k in (*left.factors, *right.factors))
-                        jets = (*left.jets, *right.jets)
-                        found.append(Share(stage, part.symbols, source, orders, _tensor(jets) if jets else ""))
-    odd = any(getattr(rule, "odd", False) for rule in rules)
-    return Recurrences(len(rules), tuple(shares[0]), tuple(shares[1]), odd)
+        for name, entry in ENTRIES.items():
+            found[name] += [Share(stage, (symbol,), -1) for symbol in rule.constants(*entry)]
+            found[name] += [_share(stage, answer) for answer in mean(entry, rule)]
+    return Recurrences(len(rules), tuple(found["K"]), tuple(found["Theta"]), any(rule.odd for rule in rules))
 
 
-def _tensor(jets: tuple[Jet, ...]) -> str:
-    """Two jets of one neuron, averaged: K without directions, Theta with the same one."""
-    left, right = jets
-    if left.edges != right.edges or len(left.edges) > 1:
-        raise ValueError(f"{jets} do not contract to K or Theta")
-    return "Theta" if left.edges else "K"
+def _share(stage: int, answer: Answer) -> Share:
+    """A term of a mean: one average at most, one K or Theta at most, each once."""
+    tensors = ["K"] * len(answer.kernels) + ["Theta"] * len(answer.thetas)
+    bracket = answer.bracket
+    if answer.coefficient != 1 or len(tensors) > 1 or (bracket is not None and bracket.pending):
+        raise ValueError(f"{answer} is no term of the kernel or the tangent kernel of two inputs")
+    orders = () if bracket is None else bracket.orders
+    return Share(stage, answer.symbols, stage - answer.back, orders, "".join(tensors))

@@ -8,7 +8,7 @@ gradient by r, so that halving the width each time the gradient has doubled undo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rgflow.checks import whole
 from rgflow.errors import InputError, NoClosedForm
 from rgflow.network import Network
-from rgflow.scaling.powers import find
+from rgflow.scaling.homogeneous import find
 from rgflow.scaling.schedule import Schedule, by_layer, scheduled
 from rgflow.scaling.variation import as_network, flowed
 
@@ -122,54 +122,66 @@ def suggest_variation(
     (16, 25, 36, 49, 64, 81)
     """
     L = whole("depth", depth, 1)
-    if how not in ("variance", "width"):
-        raise InputError(f"how is {how!r}; it is 'variance' or 'width'")
     first, narrowest, by = whole("width", width, 1), whole("least", least, 1), whole("factor", factor, 2)
     begin, risen = whole("start", start, 1), float(by) if rise is None else rise
-    if not (np.isfinite(risen) and risen > 1):
-        raise InputError(f"rise is {rise!r}; it must be finite and above 1")
+    _check(how, tolerance, p0, risen)
     sizes = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
-    if tolerance is not None and not (np.isfinite(tolerance) and tolerance > 1):
-        raise InputError(f"tolerance is {tolerance!r}; it must be finite and above 1")
-    if not (np.isfinite(p0) and p0 > 0):
-        raise InputError(f"p0 is {p0!r}; it must be finite and above 0")
     sigma = find(activation)
-    first_p = (float(np.log(p0)), float("nan"))
 
-    def gradients(beta: float, widths: Any) -> tuple[Schedule, NDArray[np.float64], float]:
+    def follow(beta: float, widths: Any) -> _Followed:
         values = {name: by_layer(name, size, L, beta) for name, size in sizes.items()}
         plan = scheduled(values, widths, reduced=False)
-        ds = flowed(plan, sigma, first_p)
-        return plan, ds["log_chi"].values, float(ds["p"][-1])
+        ds = flowed(plan, sigma, (float(np.log(p0)), float("nan")), witness=False)
+        return _Followed(plan, ds["log_chi"].values, float(ds["p"][-1]))
 
-    _, log_chi, _ = gradients(0.0, first)
-    before = float(log_chi[0])
+    before = follow(0.0, first).log_chi
     halved: tuple[int, ...] = ()
     beta = 0.0
     if how == "variance":
         limit = float(np.log(10.0 if tolerance is None else tolerance))
-        beta = _least_beta(lambda b: float(gradients(b, first)[1][0]), limit, before)
-        plan, after, p = gradients(beta, first)
+        beta = _least_beta(lambda b: float(follow(b, first).log_chi[0]), limit, float(before[0]))
+        found = follow(beta, first)
     else:
-        halved = _halvings(log_chi, risen, begin)
-        narrow = first // by ** len(halved)
-        if narrow < narrowest:
+        halved = _halvings(before, risen, begin)
+        found = follow(0.0, _narrowed(first, by, halved, narrowest, L))
+        if tolerance is not None and found.log_chi[0] > np.log(tolerance):
             raise InputError(
-                f"width {first} divided by {by} at {len(halved)} blocks leaves {narrow}, below {narrowest}; start at "
-                f"width {narrowest * by ** len(halved)}, or let variances fall (how='variance')"
-            )
-        widths = [first // by ** sum(at <= l for at in halved) for l in range(L + 1)]
-        plan, after, p = gradients(0.0, widths)
-        if tolerance is not None and after[0] > np.log(tolerance):
-            raise InputError(
-                f"this schedule leaves gradients {np.exp(after[0]):.4g} times larger at the bottom, more than "
+                f"this schedule leaves gradients {np.exp(found.log_chi[0]):.4g} times larger at the bottom, more than "
                 f"{tolerance:g}; let variances fall (how='variance')"
             )
     with np.errstate(over="ignore"):
-        shown, ended, highest = (float(np.exp(x)) for x in (before, after[0], after.max()))
+        shown, ended, highest = (float(np.exp(x)) for x in (before[0], found.log_chi[0], found.log_chi.max()))
     name = activation if isinstance(activation, str) else getattr(sigma, "formula_text", str(sigma))
-    n = tuple(int(x) for x in plan.widths)
-    return Suggestion(how, beta, halved, n, shown, ended, highest, before, p, plan, name)
+    n = tuple(int(x) for x in found.plan.widths)
+    return Suggestion(how, beta, halved, n, shown, ended, highest, float(before[0]), found.p, found.plan, name)
+
+
+class _Followed(NamedTuple):
+    plan: Schedule
+    log_chi: NDArray[np.float64]
+    p: float
+
+
+def _check(how: str, tolerance: float | None, p0: float, rise: float) -> None:
+    if how not in ("variance", "width"):
+        raise InputError(f"how is {how!r}; it is 'variance' or 'width'")
+    if not (np.isfinite(rise) and rise > 1):
+        raise InputError(f"rise is {rise!r}; it must be finite and above 1")
+    if tolerance is not None and not (np.isfinite(tolerance) and tolerance > 1):
+        raise InputError(f"tolerance is {tolerance!r}; it must be finite and above 1")
+    if not (np.isfinite(p0) and p0 > 0):
+        raise InputError(f"p0 is {p0!r}; it must be finite and above 0")
+
+
+def _narrowed(width: int, factor: int, halved: tuple[int, ...], least: int, depth: int) -> list[int]:
+    """n_0, ..., n_L, divided at some blocks."""
+    narrow = width // factor ** len(halved)
+    if narrow < least:
+        raise InputError(
+            f"width {width} divided by {factor} at {len(halved)} blocks leaves {narrow}, below {least}; start at width "
+            f"{least * factor ** len(halved)}, or let variances fall (how='variance')"
+        )
+    return [width // factor ** sum(at <= l for at in halved) for l in range(depth + 1)]
 
 
 def _least_beta(ratio: Any, limit: float, before: float) -> float:

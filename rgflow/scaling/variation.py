@@ -24,11 +24,11 @@ from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.network import Network
 from rgflow.network.kinds.linear import Linear
-from rgflow.scaling.averages import Averages, averages
-from rgflow.scaling.powers import PowerLaw, find, formula
+from rgflow.scaling.homogeneous import Homogeneous, find, formula
 from rgflow.scaling.recurrences import Recurrences, recurrences
 from rgflow.scaling.schedule import Schedule, build, by_layer, read_network, scheduled
 from rgflow.scaling.sweep import AVERAGE, CONSTANT, KERNEL, sweep
+from rgflow.scaling.tables import Tables, tables_of
 from rgflow.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ CONVENTIONS = (
     "layer l = 0..L, 0 the input of the first block; p, gamma, e, s of x at layer l; q, lambda, c of the hidden "
     "neurons of block l; chi and chi_W, .. at layer l as multiples of chi at layer L; log_ is the natural logarithm"
 )
+ERROR = "relative error of quadrature, interpolation and rounding, the largest over layers"
+EPSILON = float(np.finfo(float).eps)
 MEANINGS = {
     "p": "mean square of a neuron x",
     "q": "mean square of a hidden neuron h",
@@ -96,6 +98,8 @@ def variation(
         Dim ``layer`` 0..L: p, q, chi and chi_W, chi_b, ... for every parameter that is trained; with gamma0 also gamma,
         lambda, s, e, c. Each of ``p, q, s, chi`` and so on has its natural logarithm as ``log_p``, ..., which never
         overflows, and ``log_gap`` and ``log_gap_c`` are those of 1 - e and 1 - c. Truncation error O(1/n).
+        ``numerical_error`` (``quantity``: p, q, chi, ..., gap, gap_c) is the relative error of each by quadrature,
+        interpolation and rounding, the largest over layers.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def variation(
     >>> bool(abs(ds["log_p"][-1] - 100 * np.log(1.5)) < 1e-9)
     True
     """
-    sigma: Activation | PowerLaw
+    sigma: Activation | Homogeneous
     if isinstance(activation, Network):
         if depth is not None or widths is not None:
             raise InputError("a Network has its own depth and widths; leave these arguments out")
@@ -143,9 +147,29 @@ def variation_network(
 ) -> Network:
     """The network of :func:`variation`, between a linear first layer (C_W = 1) and a linear read-out.
 
-    n_in is the dimension of the input, by default n_0; without ``widths`` every layer has 256 neurons.
+    Parameters
+    ----------
+    activation : Activation, name, formula or SymPy expression
+    depth : int
+        L, the number of blocks.
+    C_W, C_V, C_a, C_b, beta_W, beta_V, beta_a, beta_b
+        Variances C l^-beta at block l, as of :func:`variation`.
+    widths : int, or L + 1 of them
+        n_0, ..., n_L; without it every layer has 256 neurons.
+    reduced : bool
+        Reduced blocks x + sigma(W x + b), for an odd activation.
+    n_in, n_out : int
+        Dimensions of the input, by default n_0, and of the read-out.
 
-    Raises InputError as :func:`variation` does, and for a power that is no activation of a network.
+    Returns
+    -------
+    Network
+        L + 2 layers, to be sampled (:func:`rgflow.sample`) or flowed at higher orders (:func:`rgflow.flow`).
+
+    Raises
+    ------
+    InputError
+        As :func:`variation` does, and for a power below 1, which is no activation of a network.
 
     >>> net = variation_network("tanh", 2, beta_V=0.5, widths=[8, 8, 4])
     >>> [type(layer).__name__ for layer in net.layers], net.depth
@@ -158,7 +182,7 @@ def variation_network(
 def as_network(plan: Schedule, activation: Any, n_in: int | None = None, n_out: int = 1) -> Network:
     """A schedule as a Network; InputError for a power below 1, which no network has."""
     sigma = find(activation)
-    if isinstance(sigma, PowerLaw) and sigma.degree != 1:
+    if isinstance(sigma, Homogeneous) and sigma.degree != 1:
         raise InputError(f"{sigma} is not smooth enough for the activation of a Network; rgflow.variation follows it")
     return build(plan, activation, int(plan.widths[0]) if n_in is None else n_in, n_out, Linear())
 
@@ -191,19 +215,47 @@ def _checked_start(p0: Any, gamma0: Any) -> tuple[float, float]:
 
 
 def flowed(
-    plan: Schedule, sigma: Activation | PowerLaw, start: tuple[float, float], network: str | None = None
+    plan: Schedule,
+    sigma: Activation | Homogeneous,
+    start: tuple[float, float],
+    network: str | None = None,
+    witness: bool = True,
 ) -> xarray.Dataset:
-    """The Dataset of a schedule; see :func:`variation`."""
+    """The Dataset of a schedule, without a witness also without numerical_error; see :func:`variation`."""
     import xarray
 
     rules = [recurrences(layer) for layer in plan.layers]
-    odd = sigma.odd if isinstance(sigma, PowerLaw) else sigma.parity == -1
+    odd = sigma.odd if isinstance(sigma, Homogeneous) else sigma.parity == -1
     if any(rule.odd for rule in rules) and not odd:
         raise InputError(
             f"the recurrences of a reduced block hold for odd activations; {sigma} is not odd: take full blocks "
             "(reduced=False)"
         )
-    tables = averages(sigma)
+    data = _followed(plan, rules, start, tables_of(sigma))
+    filled: dict[str, Any] = {name: ("layer", values, {"long_name": _meaning(name)}) for name, values in data.items()}
+    coordinates: dict[str, Any] = {"layer": np.arange(plan.depth + 1), "width": ("layer", plan.widths)}
+    for name, values in sorted(plan.values.items()):
+        coordinates[name] = ("layer", np.append(np.nan, values))
+    if witness:
+        errors = _numerical_error(data, _followed(plan, rules, start, tables_of(sigma, witness=True)))
+        filled["numerical_error"] = ("quantity", list(errors.values()), {"long_name": ERROR})
+        coordinates["quantity"] = list(errors)
+    attributes = {
+        "kind": "variation",
+        "activation": formula(sigma),
+        "layers": " + ".join(dict.fromkeys(type(plan.layers[k]).__name__ for k in plan.kind)),
+        "conventions": CONVENTIONS,
+        "rgflow_version": __version__,
+    }
+    if isinstance(sigma, Homogeneous) and sigma.degree != 1:
+        attributes |= {"activation": "relu", "power": str(sigma.degree)}
+    if network is not None:
+        attributes["network"] = network
+    return xarray.Dataset(filled, coordinates, attributes)
+
+
+def _followed(plan: Schedule, rules: list[Recurrences], start: tuple[float, float], tables: Tables) -> dict[str, Array]:
+    """Every quantity at every layer, and its logarithm."""
     stages = max(rule.stages for rule in rules)
     log_K = np.full((plan.depth + 1, stages + 1), -np.inf)
     log_D = np.full((plan.depth + 1, stages + 1), np.nan)
@@ -213,23 +265,23 @@ def flowed(
     log_K[0, stages], log_D[0, stages] = start
     log_K[1:, 0], log_D[1:, 0] = log_K[:-1, stages], log_D[:-1, stages]
     blocks = np.array([rule.stages > 1 for rule in rules])[plan.kind]
-    data = _forward(log_K, log_D, stages, blocks) | _backward(plan, rules, stages, log_K, tables)
-    coordinates: dict[str, Any] = {"layer": np.arange(plan.depth + 1), "width": ("layer", plan.widths)}
-    for name, values in sorted(plan.values.items()):
-        coordinates[name] = ("layer", np.append(np.nan, values))
-    attributes = {
-        "kind": "variation",
-        "activation": formula(sigma),
-        "layers": " + ".join(dict.fromkeys(type(plan.layers[k]).__name__ for k in plan.kind)),
-        "conventions": CONVENTIONS,
-        "rgflow_version": __version__,
-    }
-    if isinstance(sigma, PowerLaw) and sigma.degree != 1:
-        attributes |= {"activation": "relu", "power": str(sigma.degree)}
-    if network is not None:
-        attributes["network"] = network
-    filled = {name: ("layer", values, {"long_name": _meaning(name)}) for name, values in data.items()}
-    return xarray.Dataset(filled, coordinates, attributes)
+    return _forward(log_K, log_D, stages, blocks) | _backward(plan, rules, stages, log_K, tables)
+
+
+def _numerical_error(data: dict[str, Array], other: dict[str, Array]) -> dict[str, float]:
+    """The relative error of every logarithm's quantity, the largest over layers.
+
+    What the coarser rules change, and the rounding of logarithms: half a unit in the last place of each, in the six
+    sums that lead through a block. Errors of kernels are averaged, not amplified, as all terms are positive.
+    """
+    found = {}
+    for name, values in data.items():
+        if name.startswith("log_"):
+            here = np.isfinite(values) & np.isfinite(other[name])
+            apart = np.abs(values[here] - other[name][here]).max(initial=0.0)
+            rounding = 3 * EPSILON * len(values) * (1 + np.abs(values[here]).max(initial=0.0))
+            found[name.removeprefix("log_")] = float(apart + rounding)
+    return found
 
 
 def _meaning(name: str) -> str:
@@ -299,9 +351,7 @@ def _exp(values: Array) -> Array:
         return np.asarray(np.exp(values))
 
 
-def _backward(
-    plan: Schedule, rules: list[Recurrences], stages: int, log_K: Array, tables: Averages
-) -> dict[str, Array]:
+def _backward(plan: Schedule, rules: list[Recurrences], stages: int, log_K: Array, tables: Tables) -> dict[str, Array]:
     """Derivatives of the tangent kernel of the last layer, by the layer and by every learning rate, as gradients.
 
     Theta^L sums lambda/fan_in (dx_i/dw)^2 over all entries of a weight matrix of ``rows`` rows, so that the mean square

@@ -12,11 +12,11 @@ from sources.yang_schoenholz import C_TANH
 
 import rgflow as rg
 from rgflow.scaling import variation, variation_phases
-from rgflow.scaling.averages import CELL, FINEST, averages
+from rgflow.scaling.tables import CELL, FINEST, tables_of
 
 pytestmark = pytest.mark.slow
 START = 100_000
-TABLES = averages(rg.activation("tanh"))
+TABLES = tables_of(rg.activation("tanh"))
 
 
 def single(q):

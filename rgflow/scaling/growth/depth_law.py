@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rgflow.scaling.growth import Growth
-from rgflow.scaling.printing import depth_symbol, latex_of, text_of
-from rgflow.scaling.signs import Decisions
+from rgflow.scaling.growth.growth import Growth
+from rgflow.scaling.growth.printing import depth_symbol, latex_of, text_of
+from rgflow.scaling.growth.signs import Decisions
 
 CONSTANT, LOGARITHMIC, POLYNOMIAL = "constant", "logarithmic", "polynomial"
 BETWEEN, STRETCHED, EXPONENTIAL = "subpolynomial", "stretched exponential", "exponential"

@@ -20,14 +20,15 @@ from rgflow.activations import Activation
 from rgflow.errors import InputError, UnknownName
 from rgflow.network.kinds.branch import Branch
 from rgflow.network.kinds.reduced import Reduced
-from rgflow.scaling.balance import balance
-from rgflow.scaling.depth_law import QUANTITIES, DepthLaw, text_of_growth
-from rgflow.scaling.expressivity import Expressivity, expressivity
-from rgflow.scaling.growth import Growth
-from rgflow.scaling.powers import PowerLaw, find, formula
-from rgflow.scaling.printing import text_of
+from rgflow.scaling.growth.balance import balance
+from rgflow.scaling.growth.cases import PhaseCase
+from rgflow.scaling.growth.depth_law import QUANTITIES, DepthLaw
+from rgflow.scaling.growth.diagram import diagram
+from rgflow.scaling.growth.expressivity import Expressivity, expressivity
+from rgflow.scaling.growth.growth import Growth
+from rgflow.scaling.growth.signs import Condition, Decisions, every_case, feasible
+from rgflow.scaling.homogeneous import Homogeneous, find, formula
 from rgflow.scaling.recurrences import recurrences
-from rgflow.scaling.signs import Condition, Decisions, every_case, feasible
 
 if TYPE_CHECKING:
     import xarray
@@ -36,48 +37,12 @@ NAMES = ("C_W", "C_V", "C_a", "C_b")
 
 
 @dataclass(frozen=True)
-class PhaseCase:
-    """One regime: where it holds, and what grows how in it.
-
-    Attributes
-    ----------
-    conditions : tuple of (expression, sign)
-        Signs of expressions in the symbols that were given; empty for numbers.
-    laws : dict of DepthLaw
-        p, q, chi, chi_W, ..., each with ``.regime``, ``.exponent``, ``.coefficient``, ``.expression``.
-    e : Expressivity or None
-        The limit of the correlation of two inputs and the way there; None where it is not derived.
-    """
-
-    conditions: tuple[Condition, ...]
-    laws: Mapping[str, DepthLaw]
-    e: Expressivity | None
-
-    @property
-    def regime(self) -> dict[str, str]:
-        """The regime of every quantity in a word."""
-        return {name: law.regime for name, law in self.laws.items()}
-
-    @property
-    def condition(self) -> str:
-        """Where it holds, as a line of text."""
-        return "; ".join(condition_text(x) for x in self.conditions)
-
-    def __str__(self) -> str:
-        lines = [f"where {self.condition}:"] if self.conditions else []
-        width = max(len(name) for name in self.laws)
-        lines += [f"  {name:{width}}  {law.regime}: {law}" for name, law in self.laws.items()]
-        lines.append(f"  {'e':{width}}  {expressivity_text(self.e)}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
 class VariationPhases:
     """The regimes of an activation; one case for numbers, several for symbols.
 
     Attributes
     ----------
-    sigma : Activation or PowerLaw
+    sigma : Activation or Homogeneous
     block : str
         "Branch" or "Reduced".
     betas, sizes : dict
@@ -85,7 +50,7 @@ class VariationPhases:
     cases : tuple of PhaseCase
     """
 
-    sigma: Activation | PowerLaw
+    sigma: Activation | Homogeneous
     block: str
     betas: Mapping[str, Any]
     sizes: Mapping[str, Any]
@@ -146,13 +111,21 @@ class VariationPhases:
 
         Raises InputError unless exactly two powers are symbols, both with values, and the variances numbers.
         """
-        from rgflow.scaling.diagram import diagram
-
-        return diagram(self, quantity, values)
+        if any(size.free_symbols for size in self.sizes.values()):
+            raise InputError("the variances are symbols; give numbers for a diagram")
+        found = diagram(self.cases, self.symbols, quantity, values)
+        found.attrs |= {
+            "activation": self.activation,
+            "block": self.block,
+            "powers": ", ".join(f"{name} = {beta}" for name, beta in self.betas.items()),
+        }
+        if isinstance(self.sigma, Homogeneous) and self.sigma.degree != 1:
+            found.attrs |= {"activation": "relu", "power": str(self.sigma.degree)}
+        return found
 
     def latex(self) -> str:
         """Every case as an aligned block of LaTeX."""
-        return "\n".join(_case_latex(case) for case in self.cases)
+        return "\n".join(case.latex() for case in self.cases)
 
     def _only(self) -> PhaseCase:
         if len(self.cases) != 1:
@@ -213,7 +186,7 @@ def variation_phases(
     """
     sigma = find(activation)
     layer = Reduced() if reduced else Branch()
-    odd = sigma.odd if isinstance(sigma, PowerLaw) else sigma.parity == -1
+    odd = sigma.odd if isinstance(sigma, Homogeneous) else sigma.parity == -1
     if reduced and not odd:
         raise InputError(f"the recurrences of a reduced block hold for odd activations; {sigma} is not odd")
     names = ("C_W", "C_b") if reduced else NAMES
@@ -288,43 +261,4 @@ def _beta(name: str, value: Any) -> Any:
     return found
 
 
-def condition_text(condition: Condition) -> str:
-    """As ``beta_V + beta_W < 1``."""
-    import sympy as sp
-
-    expression, sign = condition
-    left = right = sp.Integer(0)
-    for term in sp.Add.make_args(expression):
-        negative = term.could_extract_minus_sign()
-        left, right = (left, right - term) if negative else (left + term, right)
-    constant, right = right.as_coeff_Add()
-    own, left = left.as_coeff_Add()
-    constant -= own
-    if left == 0:
-        left, right, constant, sign = right, left, -constant, -sign
-    mark = {1: ">", 0: "=", -1: "<"}[sign]
-    return f"{text_of(left)} {mark} {text_of(right + constant)}"
-
-
-def expressivity_text(e: Expressivity | None) -> str:
-    """Where e goes, in a line."""
-    if e is None:
-        return "not derived"
-    if e.limit is None:
-        if e.equation is not None:
-            return f"to the zero of {text_of(e.equation)}"
-        then = "" if e.approach is None else f", as {text_of_growth(e.approach)}"
-        return f"to what the inputs decide{then}"
-    limit = f"{float(e.limit):.6g}" if e.limit.is_Float else text_of(e.limit)
-    if e.approach is None:
-        return f"to {limit}"
-    return f"to {limit}, |e - {limit}| ~ {text_of_growth(e.approach)}"
-
-
-def _case_latex(case: PhaseCase) -> str:
-    rows = [rf"{law.latex().replace(' ', ' &', 1)}" for law in case.laws.values()]
-    where = f"% {case.condition}\n" if case.conditions else ""
-    return where + "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
-
-
-__all__ = ["NAMES", "PhaseCase", "VariationPhases", "variation_phases"]
+__all__ = ["NAMES", "VariationPhases", "variation_phases"]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.scaling.averages import power_apart
-from rgflow.scaling.balance import Balance
-from rgflow.scaling.growth import Growth, Signs, summed, total
-from rgflow.scaling.powers import PowerLaw
-from rgflow.scaling.tails import kink_loss, step_correlation
+from rgflow.scaling.growth.balance import Balance
+from rgflow.scaling.growth.growth import Growth, Signs, summed, total
+from rgflow.scaling.growth.tails import kink_loss, step_correlation, step_loss
+from rgflow.scaling.homogeneous import Homogeneous
+from rgflow.scaling.tables import power_apart
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Expressivity:
     equation: Any = None
 
 
-def expressivity(found: Balance, sigma: Activation | PowerLaw, signs: Signs) -> Expressivity | None:
+def expressivity(found: Balance, sigma: Activation | Homogeneous, signs: Signs) -> Expressivity | None:
     """None where it is not derived: kernels that tend to a constant, powers of sigma that are fed from outside."""
-    if isinstance(sigma, PowerLaw):
+    if isinstance(sigma, Homogeneous):
         return _lines(found, kink_loss(sigma), signs) if sigma.degree == 1 else _power(found, sigma, signs)
     if found.tail is not None and found.tail.lines is not None:
         return _lines(found, kink_loss(found.tail.lines), signs)
@@ -78,7 +78,7 @@ def _saturating(found: Balance, signs: Signs) -> Expressivity:
     return Expressivity(limit, Growth(None, -rate * delta), F - e)
 
 
-def _power(found: Balance, sigma: PowerLaw, signs: Signs) -> Expressivity | None:
+def _power(found: Balance, sigma: Homogeneous, signs: Signs) -> Expressivity | None:
     """A power of its own: 1 - e tends to where D(1 - e)/V is 1 - e itself; near e = 1 it is larger, since alpha < 1."""
     import sympy as sp
 
@@ -118,15 +118,14 @@ def _root(function: Any, e: Any) -> Any:
 
 
 def _together(found: Balance, half: Any, signs: Signs) -> Growth | None:
-    """1 - e = s/p where only C_a feeds p: s' - s = C_V h^2 (2/pi) sqrt(2 s/p), or s stays."""
+    """1 - e = s/p where only C_a feeds p: s' - s = C_V h^2 (1 - w(1 - s/p)), or s stays."""
     import sympy as sp
 
     others = [g for share, g in found.sources if share.orders]
     if not others:
         return Growth(None) / found.p
     assert found.tail is not None
-    # w(1 - delta) = 1 - (2/pi) sqrt(2 delta): the square root of the arc sine at 1
-    front = others[0] * Growth(half**2 / found.tail.square * 2 * sp.sqrt(2) / sp.pi)
+    front = others[0] * Growth(half**2 / found.tail.square * step_loss())
     step = front / found.p ** sp.Rational(1, 2)
     root = summed(Growth(None if step.amplitude is None else step.amplitude / 2, step.power, step.logs), signs)
     s = root**2 if root.direction(signs) > 0 else Growth(None)

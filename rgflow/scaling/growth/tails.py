@@ -1,4 +1,4 @@
-r"""Averages at large and at small kernels, exactly, from the activation.
+r"""Tables at large and at small kernels, exactly, from the activation.
 
 Large q. For lines that meet at zero and for powers, <sigma sigma>_q = c q^alpha exactly. For sigma with limits
 sigma(+-infinity) = m +- h a Gaussian of width sqrt(q) sees a step, and what differs from it near zero with density
@@ -24,7 +24,7 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.brackets.closed import closed_bracket_two
 from rgflow.errors import AccuracyError, NoClosedForm
-from rgflow.scaling.powers import PowerLaw
+from rgflow.scaling.homogeneous import Homogeneous
 
 DIGITS = 30
 
@@ -43,25 +43,25 @@ class Tail:
     fall: Any
     correction: Any = 0
     limits: tuple[Any, Any] | None = None
-    lines: PowerLaw | None = None
+    lines: Homogeneous | None = None
 
 
 @lru_cache(maxsize=64)
-def far(sigma: Activation | PowerLaw) -> Tail:
-    """Averages at large kernels.
+def far(sigma: Activation | Homogeneous) -> Tail:
+    """Tables at large kernels.
 
     Raises NoClosedForm for sigma that neither is a power nor tends to lines or to constants.
     """
     import sympy as sp
 
-    if isinstance(sigma, PowerLaw):
+    if isinstance(sigma, Homogeneous):
         degree = sp.Rational(sigma.degree)
         return Tail(sigma.square(), degree, sigma.slope(), 1 - degree)
     slopes, ends = _far_values(sigma)
     if any(slopes):
         square = sum(_number(x) ** 2 for x in slopes) / 2
         left, right = (Fraction(repr(float(x))) for x in slopes)
-        return Tail(square, sp.Integer(1), square, sp.Integer(0), lines=PowerLaw(Fraction(1), -left, right))
+        return Tail(square, sp.Integer(1), square, sp.Integer(0), lines=Homogeneous(Fraction(1), -left, right))
     low, high = (_number(x) for x in ends)
     middle, half = (high + low) / 2, (high - low) / 2
     slope = _integral(sigma, low, high, "slope") / sp.sqrt(2 * sp.pi)
@@ -77,11 +77,11 @@ def far(sigma: Activation | PowerLaw) -> Tail:
 
 
 @lru_cache(maxsize=64)
-def near(sigma: Activation | PowerLaw) -> Tail:
-    """Averages at small kernels; a power is one everywhere. Raises NoClosedForm at a kink at zero."""
+def near(sigma: Activation | Homogeneous) -> Tail:
+    """Tables at small kernels; a power is one everywhere. Raises NoClosedForm at a kink at zero."""
     import sympy as sp
 
-    if isinstance(sigma, PowerLaw):
+    if isinstance(sigma, Homogeneous):
         return far(sigma)
     if 0.0 in sigma.kinks:
         raise NoClosedForm(f"{sigma.name} has a kink at 0 and is no power there: small kernels are not followed")
@@ -166,8 +166,26 @@ def step_correlation() -> Any:
     return sp.simplify(found.subs(at))
 
 
+@lru_cache(maxsize=1)
+def step_loss() -> Any:
+    """a in w(1 - delta) = 1 - a sqrt(delta) + ..., w the correlation of two signs."""
+    import sympy as sp
+
+    theta = sp.Symbol("theta", positive=True)
+    found = _by_angle(step_correlation().subs(sp.Symbol("c", real=True), sp.cos(theta)), theta)
+    return -sp.series(found, theta, 0, 2).removeO().coeff(theta, 1) * sp.sqrt(2)  # delta = theta^2/2
+
+
+def _by_angle(expression: Any, theta: Any) -> Any:
+    """A function of the correlation cos(theta) of two inputs near theta = 0."""
+    import sympy as sp
+
+    plain = expression.subs(sp.asin(sp.cos(theta)), sp.pi / 2 - theta).subs(sp.acos(sp.cos(theta)), theta)
+    return plain.subs(sp.sqrt(1 - sp.cos(theta) ** 2), sp.sin(theta))
+
+
 @lru_cache(maxsize=64)
-def kink_loss(power: PowerLaw) -> Any:
+def kink_loss(power: Homogeneous) -> Any:
     """a in D(1 - delta)/q = <sigma'sigma'> (delta - a delta^{3/2} + ...), for lines that meet at zero.
 
     A kink makes nearby inputs part less than they would on a smooth curve.
@@ -179,9 +197,7 @@ def kink_loss(power: PowerLaw) -> Any:
     theta = sp.Symbol("theta", positive=True)
     found = closed_bracket_two(activation("relu"), ((0,), 0), ((0,), 0))
     put = {"K11": sp.Integer(1), "K22": sp.Integer(1), "K12": sp.cos(theta)}
-    joint = found.subs({symbol: put[symbol.name] for symbol in found.free_symbols})
-    joint = joint.subs(sp.asin(sp.cos(theta)), sp.pi / 2 - theta).subs(sp.acos(sp.cos(theta)), theta)
-    joint = joint.subs(sp.sqrt(1 - sp.cos(theta) ** 2), sp.sin(theta))
+    joint = _by_angle(found.subs({symbol: put[symbol.name] for symbol in found.free_symbols}), theta)
     cubic = -sp.series(joint, theta, 0, 4).removeO().coeff(theta, 3)  # D = theta^2/4 + cubic theta^3
     # (a_+ - a_-)^2 of the kink, relative to relu's; delta = theta^2/2
     kink = sp.Rational(power.right + power.left) ** 2

@@ -25,10 +25,10 @@ _WRITTEN = re.compile(
 
 
 @dataclass(frozen=True)
-class PowerLaw:
+class Homogeneous:
     """sigma(z) = right z^degree for z > 0, left |z|^degree for z < 0; 1/2 < degree <= 1.
 
-    >>> print(PowerLaw(Fraction(3, 4)))
+    >>> print(Homogeneous(Fraction(3, 4)))
     relu(z)^(3/4)
     """
 
@@ -78,7 +78,7 @@ def _moment(power: Fraction) -> Any:
     return sp.simplify(sp.integrate(z**k * sp.exp(-(z**2) / 2), (z, 0, sp.oo)) * 2 / sp.sqrt(2 * sp.pi))
 
 
-def find(spec: Any) -> Activation | PowerLaw:
+def find(spec: Any) -> Activation | Homogeneous:
     """The activation of a name, a formula or an object; ``relu(z)^(3/4)`` is read as a power, never evaluated.
 
     Lines through zero come as powers of degree 1.
@@ -86,7 +86,7 @@ def find(spec: Any) -> Activation | PowerLaw:
     >>> find("relu(z)^(3/4)").degree, find("relu").degree, find("tanh").name
     (Fraction(3, 4), Fraction(1, 1), 'tanh')
     """
-    if isinstance(spec, PowerLaw):
+    if isinstance(spec, Homogeneous):
         return spec
     if isinstance(spec, str):
         written = _WRITTEN.fullmatch(spec.strip())
@@ -96,17 +96,17 @@ def find(spec: Any) -> Activation | PowerLaw:
     if act.slopes is None:
         return act
     left, right = (Fraction(repr(float(x))) for x in act.slopes)
-    return PowerLaw(Fraction(1), -left, right, act.formula_text)
+    return Homogeneous(Fraction(1), -left, right, act.formula_text)
 
 
-def _power(spec: str, written: str) -> PowerLaw:
+def _power(spec: str, written: str) -> Homogeneous:
     try:
         degree = Fraction(written.replace(" ", ""))
     except (ValueError, ZeroDivisionError):
         raise InputError(f"{spec!r}: the power {written!r} is not a number such as 0.75 or 3/4") from None
-    return PowerLaw(degree, name="relu" if degree == 1 else f"relu(z)^({degree})")
+    return Homogeneous(degree, name="relu" if degree == 1 else f"relu(z)^({degree})")
 
 
-def formula(sigma: Activation | PowerLaw) -> str:
+def formula(sigma: Activation | Homogeneous) -> str:
     """The text from which :func:`find` makes it again."""
-    return str(sigma) if isinstance(sigma, PowerLaw) else sigma.formula_text
+    return str(sigma) if isinstance(sigma, Homogeneous) else sigma.formula_text

@@ -20,14 +20,15 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.errors import NoClosedForm
-from rgflow.scaling.averages import averages
-from rgflow.scaling.growth import Growth, Signs, multiplied, summed, total
-from rgflow.scaling.powers import PowerLaw, formula
+from rgflow.scaling.growth.growth import Growth, Signs, multiplied, summed, total
+from rgflow.scaling.growth.tails import Tail, far, near
+from rgflow.scaling.homogeneous import Homogeneous, formula
 from rgflow.scaling.recurrences import Recurrences, Share
-from rgflow.scaling.tails import Tail, far, near
+from rgflow.scaling.tables import tables_of
 
 Values = Mapping[str, Growth | None]
 """Hyperparameters as monomials C l^-beta; None for 0."""
+ITERATIONS, SETTLED = 500, 1e-14  # of q = f(<sigma sigma>_q): the tables are good to 1e-14
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ class Balance:
     from_stream: bool
 
 
-def balance(rule: Recurrences, values: Values, sigma: Activation | PowerLaw, signs: Signs) -> Balance:
+def balance(rule: Recurrences, values: Values, sigma: Activation | Homogeneous, signs: Signs) -> Balance:
     """The growth of a chain of equal blocks.
 
     Raises NoClosedForm where no balance is found, or where it is of a kind that is not followed.
     """
     reasons = []
-    for kernels in (1,) if isinstance(sigma, PowerLaw) else (1, 0, -1):  # q goes to infinity, to a constant, to zero
+    for kernels in (1,) if isinstance(sigma, Homogeneous) else (1, 0, -1):  # q goes to infinity, to a constant, to zero
         try:
             found = _attempt(rule, values, sigma, signs, kernels)
         except NoClosedForm as error:
@@ -80,7 +81,7 @@ def balance(rule: Recurrences, values: Values, sigma: Activation | PowerLaw, sig
 
 
 def _attempt(
-    rule: Recurrences, values: Values, sigma: Activation | PowerLaw, signs: Signs, kernels: int
+    rule: Recurrences, values: Values, sigma: Activation | Homogeneous, signs: Signs, kernels: int
 ) -> Balance | None:
     if rule.stages != 2:
         raise NoClosedForm("only blocks with one hidden layer have a balance")
@@ -96,9 +97,9 @@ def _attempt(
     tail = _tail(sigma, kernels)
     p = _stream(hidden, added, tail, signs, kernels)
     q = total([_times(c, p if share.tensor else None) for share, c in hidden], signs)
-    if not isinstance(sigma, PowerLaw) and q.direction(signs) != kernels:
+    if not isinstance(sigma, Homogeneous) and q.direction(signs) != kernels:
         return None
-    if kernels == 0 and not isinstance(sigma, PowerLaw):
+    if kernels == 0 and not isinstance(sigma, Homogeneous):
         p, q, tail = _settled(p, q, tail, sigma)
     square, slope = _square(q, tail), _slope(q, tail)
     steps = [x for x in _through(rule, values, slope)[0] if x is not None]
@@ -111,7 +112,7 @@ def _attempt(
     return Balance(p, q, chi, gradients, tail if kernels else None, sources, step, from_stream)
 
 
-def _tail(sigma: Activation | PowerLaw, kernels: int) -> Tail:
+def _tail(sigma: Activation | Homogeneous, kernels: int) -> Tail:
     import sympy as sp
 
     if kernels == 0:  # what q tends to is known at the end only, its averages are some constants
@@ -125,11 +126,18 @@ def _settled(p: Growth, q: Growth, tail: Tail, sigma: Activation) -> tuple[Growt
 
     if q.amplitude is None or not q.amplitude.free_symbols <= {tail.square}:
         return p, q, tail
-    tables = averages(sigma)
+    tables = tables_of(sigma)
     value = sp.lambdify(tail.square, q.amplitude, "math")
     log_q = 0.0
-    for _ in range(500):
-        log_q = math.log(value(math.exp(tables.read(np.array([log_q]))[0, 0])))
+    for _ in range(ITERATIONS):
+        last, log_q = log_q, math.log(value(math.exp(tables.read(np.array([log_q]))[0, 0])))
+        if abs(log_q - last) <= SETTLED:
+            break
+    else:
+        raise NoClosedForm(
+            f"the constant that the kernel of {formula(sigma)} tends to is not found: after {ITERATIONS} steps q = "
+            f"f(<sigma sigma>_q) still moves by {abs(log_q - last):.1e} of itself; rgflow.variation follows it"
+        )
     V, slope = (sp.Float(float(x), 15) for x in np.exp(tables.read(np.array([log_q]))[:, 0]))
     put = {tail.square: V, tail.slope: slope}
     return p.subs(put), q.subs(put), Tail(V, sp.Integer(0), slope, sp.Integer(0))

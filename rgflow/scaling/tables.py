@@ -6,6 +6,9 @@ r"""The averages that drive a block, as functions of logarithms, so that no kern
 D is V - W for two inputs of equal norm q = a^2 + b^2 and correlation c = (a^2 - b^2)/q, without the cancellation of the
 difference when c is near 1. All three are tabulated in cells, Chebyshev polynomials in logarithms, and only where they
 are wanted; outside of the tables, and everywhere for powers, they are exact powers of q.
+
+Each table has a *witness*, made by coarser rules: fewer nodes, fewer coefficients, single averages moved by the error
+that their quadrature states, small a and b cut off earlier. A flow through both says how far to trust it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from rgflow.activations import Activation
 from rgflow.brackets import gaussian_moments
 from rgflow.errors import AccuracyError
-from rgflow.scaling.powers import PowerLaw
+from rgflow.scaling.homogeneous import Homogeneous
 
 Array = NDArray[np.float64]
 DEGREE = 16  # nodes of a cell
@@ -27,16 +30,22 @@ CELL = np.log(2.0)  # its width in log q, log a, log b
 LEAST, MOST = -40, 200  # cells of the table of V, from q = 2^LEAST to 2^MOST
 FINEST, WIDEST = -17, 60  # cells of b, and of a: 2^FINEST to 2^WIDEST; of b/a of a power: 2^-WIDEST to 2^WIDEST
 _BRACKETS = ((((0, 0), 0),), (((1, 1), 0),))
-_PANEL = 12  # Gauss-Legendre nodes of a panel
+_NODES = {False: (12, 10), True: (10, 8)}  # Gauss-Legendre nodes of a panel of B, and of A; of the witness fewer
+_ANGLES = {False: 161, True: 121}  # of the double-exponential rule
+_DROPPED = 2  # coefficients that the witness leaves out
 _REACH = 9.0  # standard deviations
 
 
 @dataclass(eq=False)
-class Averages:
+class Tables:
     """Tables of one activation, filled cell by cell when asked.
 
     Attributes
     ----------
+    witness : bool
+        Whether by the coarser rules.
+    floor : float
+        a and b below 2^floor are not resolved: D is even in a, and proportional to b^2.
     single : (cells, 2, DEGREE)
         Chebyshev coefficients of log V and log V', NaN where not filled.
     apart : (cells of a, cells of b, DEGREE, DEGREE)
@@ -47,7 +56,9 @@ class Averages:
         log c and log c' of a power.
     """
 
-    sigma: Activation | PowerLaw
+    sigma: Activation | Homogeneous
+    witness: bool = False
+    floor: float = field(init=False)
     single: Array = field(init=False, repr=False)
     apart: Array = field(init=False, repr=False)
     degree: float = field(init=False)
@@ -55,12 +66,13 @@ class Averages:
     _panels: dict[tuple[int, int], Array] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        power = isinstance(self.sigma, PowerLaw)
+        power = isinstance(self.sigma, Homogeneous)
+        self.floor = FINEST + 0.5 * self.witness  # what is left out is of the order of its square: twice as much
         rows = 1 if power else WIDEST - FINEST
         self.single = np.full((MOST - LEAST, 2, DEGREE), np.nan)
         self.apart = np.full((rows, (WIDEST - FINEST) if not power else 2 * WIDEST, DEGREE, DEGREE), np.nan)
         self.degree, self.logs = np.nan, np.zeros(2)
-        if isinstance(self.sigma, PowerLaw):
+        if isinstance(self.sigma, Homogeneous):
             self.degree = float(self.sigma.degree)
             self.logs = np.log([float(self.sigma.square()), float(self.sigma.slope())])
 
@@ -102,10 +114,12 @@ class Averages:
             return
         assert isinstance(self.sigma, Activation)
         kernels = np.exp(CELL * (cell + LEAST + (1 + _nodes()) / 2))
-        values, _ = gaussian_moments(self.sigma, kernels[:, None, None], _BRACKETS, tolerance=1e-14)
+        values, errors = gaussian_moments(self.sigma, kernels[:, None, None], _BRACKETS, tolerance=1e-14)
         if not (values > 0).all():
             raise AccuracyError(f"<sigma sigma> of {self.sigma.name} is not positive at K = {kernels[0]:.3g}")
-        self.single[cell] = (_transform() @ np.log(values)).T
+        if self.witness:
+            values = values + errors
+        self.single[cell] = (_transform(self.witness) @ np.log(values)).T
 
     # Two inputs
 
@@ -113,18 +127,18 @@ class Averages:
         """Compute a cell of the table of D."""
         if not np.isnan(self.apart[row, column, 0, 0]):
             return
-        if isinstance(self.sigma, PowerLaw):
+        if isinstance(self.sigma, Homogeneous):
             ratio = np.exp(CELL * (column - WIDEST + (1 + _nodes()) / 2))
-            values = np.log(power_apart(self.sigma, ratio))
+            values = np.log(power_apart(self.sigma, ratio, _ANGLES[self.witness]))
             self.apart[row, column] = 0.0
-            self.apart[row, column, 0] = _transform() @ values
+            self.apart[row, column, 0] = _transform(self.witness) @ values
             return
         a = np.exp(CELL * (row + FINEST + (1 + _nodes()) / 2))
         b = np.exp(CELL * (column + FINEST + (1 + _nodes()) / 2))
         found = np.zeros((DEGREE, DEGREE))
         top = int(np.ceil(np.log2(_REACH * b[-1])))
         bottom = int(np.floor(np.log2(b[0]))) - 14
-        nodes, weights = np.polynomial.legendre.leggauss(_PANEL)
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES[self.witness][0])
         for panel in range(bottom, top):
             low = 2.0**panel
             B = low * (1 + (1 + nodes) / 2)
@@ -137,7 +151,7 @@ class Averages:
         found += (self._panel(row, bottom, a, low * (1 + (1 + nodes) / 2))[:, :1] / (low * (3 + nodes[0]) / 2) ** 2) * (
             B**2 @ w
         )
-        transform = _transform()
+        transform = _transform(self.witness)
         self.apart[row, column] = transform @ np.log(found) @ transform.T
 
     def _panel(self, row: int, panel: int, a: Array, B: Array) -> Array:
@@ -148,11 +162,13 @@ class Averages:
             if panel < FINEST:  # differences would cancel; they are proportional to B there
                 scale = 4.0 ** (panel - FINEST)
                 B = B / np.sqrt(scale)
-            self._panels[key] = scale * np.stack([_differences(self.sigma, float(x), B) for x in a])
+            self._panels[key] = scale * np.stack(
+                [_differences(self.sigma, float(x), B, _NODES[self.witness][1]) for x in a]
+            )
         return self._panels[key]
 
 
-def _differences(act: Activation, a: float, B: Array) -> Array:
+def _differences(act: Activation, a: float, B: Array, count: int) -> Array:
     """(1/2) E[(sigma(A + B) - sigma(A - B))^2] over A at each B > 0, in panels that are fine near kinks and 0."""
     steps = [0.0]
     while steps[-1] < 2 * _REACH * a + 2 * float(B.max()):
@@ -166,7 +182,7 @@ def _differences(act: Activation, a: float, B: Array) -> Array:
     edges = np.sort(edges, axis=1)
     used = np.flatnonzero((np.diff(edges, axis=1) > 0).any(axis=0))
     left, right = edges[:, used], edges[:, used + 1]
-    nodes, weights = np.polynomial.legendre.leggauss(10)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     half = (right - left)[..., None] / 2
     A = (left + right)[..., None] / 2 + half * nodes
     density = np.exp(-0.5 * (A / a) ** 2) / (a * np.sqrt(2 * np.pi))
@@ -174,7 +190,7 @@ def _differences(act: Activation, a: float, B: Array) -> Array:
     return np.asarray(0.5 * (half * weights * density * apart**2).sum(axis=(1, 2)))
 
 
-def power_apart(power: PowerLaw, ratio: Array) -> Array:
+def power_apart(power: Homogeneous, ratio: Array, points: int = _ANGLES[False]) -> Array:
     """D at a^2 + b^2 = 1, b/a = tan(theta/2): an integral over the angle of the two inputs, times a radial one.
 
     u = r cos(phi - theta/2), u' = r cos(phi + theta/2); pieces between zeros of the cosines, each by the
@@ -184,7 +200,7 @@ def power_apart(power: PowerLaw, ratio: Array) -> Array:
 
     degree, left, right = float(power.degree), float(power.left), float(power.right)
     h = 2 * np.arctan(ratio) / 2  # theta/2
-    t = np.linspace(-4.0, 4.0, 161)
+    t = np.linspace(-4.0, 4.0, points)
     x = 1 / (1 + np.exp(np.pi * np.sinh(-t)))  # (0, 1), double exponential
     rest = 1 / (1 + np.exp(np.pi * np.sinh(t)))  # 1 - x, without cancellation
     weight = np.pi * np.cosh(t) * x * rest * (t[1] - t[0])
@@ -229,11 +245,13 @@ def _nodes() -> Array:
     return np.asarray(np.cos(np.pi * (np.arange(DEGREE) + 0.5) / DEGREE))
 
 
-def _transform() -> Array:
-    """Values at the nodes to Chebyshev coefficients."""
+def _transform(witness: bool) -> Array:
+    """Values at the nodes to Chebyshev coefficients, of a witness without the last ones."""
     angle = np.pi * (np.arange(DEGREE) + 0.5) / DEGREE
     matrix = 2 / DEGREE * np.cos(np.outer(np.arange(DEGREE), angle))
     matrix[0] /= 2
+    if witness:
+        matrix[-_DROPPED:] = 0
     return np.asarray(matrix)
 
 
@@ -242,10 +260,10 @@ def _chebyshev(t: Array) -> Array:
     return np.asarray(np.cos(np.arange(DEGREE) * np.arccos(np.clip(t, -1, 1))[:, None]))
 
 
-@lru_cache(maxsize=8)
-def averages(sigma: Activation | PowerLaw) -> Averages:
+@lru_cache(maxsize=16)
+def tables_of(sigma: Activation | Homogeneous, witness: bool = False) -> Tables:
     """The tables of an activation, the same for all who ask: what one has filled the next finds."""
-    return Averages(sigma)
+    return Tables(sigma, witness)
 
 
-__all__ = ["CELL", "DEGREE", "Averages", "averages"]
+__all__ = ["CELL", "DEGREE", "Tables", "tables_of"]

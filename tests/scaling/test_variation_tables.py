@@ -9,12 +9,14 @@ import pytest
 from sources.yang_schoenholz import arc_cosine
 
 import rgflow as rg
+import rgflow.scaling.tables
 from rgflow.brackets import gaussian_moments
 from rgflow.errors import InputError, NoClosedForm
-from rgflow.scaling.averages import CELL, FINEST, Averages, power_apart
-from rgflow.scaling.powers import PowerLaw, find
-from rgflow.scaling.tails import far, kink_loss, near, step_correlation
+from rgflow.scaling.growth.tails import far, kink_loss, near, step_correlation, step_loss
+from rgflow.scaling.homogeneous import Homogeneous, find
+from rgflow.scaling.tables import CELL, FINEST, Tables, power_apart
 
+NODES = np.cos(np.pi * (np.arange(16) + 0.5) / 16)
 KERNELS = (1e-3, 0.37, 1.0, 17.3, 1e3, 3.3e4, 1e6)
 
 
@@ -31,7 +33,7 @@ def gaussian(f, q):
 
 def test_tanh_at_small_and_large_kernels():
     """Interpolated from the table: rounding of the logarithms (1e-14) is all that is lost."""
-    values = np.exp(Averages(rg.activation("tanh")).read(np.log(KERNELS)))
+    values = np.exp(Tables(rg.activation("tanh")).read(np.log(KERNELS)))
     for i, q in enumerate(KERNELS):
         assert values[0, i] == pytest.approx(gaussian(lambda z: mp.tanh(z) ** 2, q), rel=2e-14)
         assert values[1, i] == pytest.approx(gaussian(lambda z: mp.sech(z) ** 4, q), rel=2e-14)
@@ -50,8 +52,8 @@ def test_two_inputs(name, a, b):
     act = rg.activation(name)
     q, overlap = a * a + b * b, a * a - b * b
     joint, _ = gaussian_moments(act, [[[q, overlap], [overlap, q]]], [(((0,), 0), ((0,), 0))], tolerance=1e-13)
-    single = math.exp(Averages(act).read(np.log([q]))[0, 0])
-    assert read_apart(Averages(act), a, b) == pytest.approx(single - joint[0, 0], rel=1e-11)
+    single = math.exp(Tables(act).read(np.log([q]))[0, 0])
+    assert read_apart(Tables(act), a, b) == pytest.approx(single - joint[0, 0], rel=1e-11)
 
 
 def test_two_inputs_of_erf_in_closed_form_when_they_nearly_coincide():
@@ -60,7 +62,22 @@ def test_two_inputs_of_erf_in_closed_form_when_they_nearly_coincide():
     with mp.workdps(40):
         q, overlap = mp.mpf(a) ** 2 + mp.mpf(b) ** 2, mp.mpf(a) ** 2 - mp.mpf(b) ** 2
         expected = 2 / mp.pi * (mp.asin(2 * q / (1 + 2 * q)) - mp.asin(2 * overlap / (1 + 2 * q)))
-    assert read_apart(Averages(rg.activation("erf")), a, b) == pytest.approx(float(expected), rel=1e-11)
+    assert read_apart(Tables(rg.activation("erf")), a, b) == pytest.approx(float(expected), rel=1e-11)
+
+
+@pytest.mark.parametrize(("name", "cell"), [("tanh", (17, 17)), ("gelu", (19, 12)), ("Max(z, 1)", (12, 19))])
+def test_the_witness_is_further_from_a_finer_rule(name, cell, monkeypatch):
+    """What a table loses is less than it is apart from its witness, also where a kink costs it four digits."""
+    found = []
+    for witness, nodes in ((False, None), (True, None), (False, (20, 20))):
+        if nodes:
+            monkeypatch.setitem(rgflow.scaling.tables._NODES, False, nodes)
+        tables = Tables(rg.activation(name), witness)
+        tables.fill_apart(*cell)
+        found.append(np.polynomial.chebyshev.chebgrid2d(NODES, NODES, tables.apart[cell]))
+    own, seen = np.abs(found[0] - found[2]).max(), np.abs(found[0] - found[1]).max()
+    assert own < seen < 1e-8
+    assert (seen > 1e-10) == (name == "Max(z, 1)")
 
 
 def test_relu_apart_is_the_arc_cosine_kernel():
@@ -79,7 +96,7 @@ def test_relu_apart_is_the_arc_cosine_kernel():
 @pytest.mark.parametrize("alpha", [Fraction(3, 5), Fraction(3, 4), Fraction(1)])
 def test_powers(alpha):
     """c_alpha = 2^{alpha-1} Gamma(alpha + 1/2)/sqrt(pi) of the paper; c' = alpha^2 c_{alpha-1}."""
-    power, x = PowerLaw(alpha), float(alpha)
+    power, x = Homogeneous(alpha), float(alpha)
     c = lambda y: 2 ** (y - 1) * math.gamma(y + 0.5) / math.sqrt(math.pi)  # noqa: E731
     assert float(power.square()) == pytest.approx(c(x), rel=1e-14)
     assert float(power.slope()) == pytest.approx(x * x * c(x - 1), rel=1e-14)
@@ -106,7 +123,7 @@ def test_tails():
     assert sp.simplify(tanh.correction + sp.sqrt(2 / sp.pi)) == 0
     assert sp.simplify(tanh.slope - sp.Rational(2, 3) * sp.sqrt(2 / sp.pi)) == 0
     q = 1e10
-    values = np.exp(Averages(rg.activation("tanh")).read(np.log([q])))[:, 0]
+    values = np.exp(Tables(rg.activation("tanh")).read(np.log([q])))[:, 0]
     assert values[0] == pytest.approx(1 + float(tanh.correction) * q**-0.5, abs=1e-13)  # then q^{-3/2}
     assert values[1] == pytest.approx(float(tanh.slope) * q**-0.5, rel=1e-9)
     assert far(rg.activation("erf")).slope == 2 / sp.pi
@@ -118,6 +135,7 @@ def test_tails():
         sp.Rational(1, 4),
     )
     assert step_correlation().subs(sp.Symbol("c", real=True), sp.Rational(1, 2)) == sp.Rational(1, 3)
+    assert step_loss() == 2 * sp.sqrt(2) / sp.pi  # w(1 - delta) = 1 - (2/pi) sqrt(2 delta)
     for name in ("exp", "z^2", "sin(z)"):
         with pytest.raises(NoClosedForm, match="lines nor"):
             far(rg.activation(name))
