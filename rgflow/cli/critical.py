@@ -46,11 +46,11 @@ def critical(
       rgflow critical relu --latex
       rgflow critical tanh --layer residual --skip 0.9
     """
+    writable(plot, PICTURES, "--plot")
     from rgflow.cli.power_law_table import as_latex, print_table
     from rgflow.cli.screen import results, working
     from rgflow.universality import criticality
 
-    writable(plot, PICTURES, "--plot")
     with working("looking for critical points"):
         found = criticality(activation, layer_of(layer, skip))
     if latex:

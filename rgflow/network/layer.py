@@ -7,7 +7,7 @@ negative unless ``metadata`` says otherwise: ``real()`` for any finite number, `
 from __future__ import annotations
 
 import math
-from dataclasses import field, fields
+from dataclasses import field, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -39,9 +39,9 @@ class Layer:
             raise TypeError(f"two kinds of layer are called {cls.__name__}: {known.__module__}, {cls.__module__}")
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
-        known = tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
+        known = tuple(f.name for f in fields(cls)) if is_dataclass(cls) else None
         for name in named:
-            if name not in known:
+            if known is not None and name not in known:
                 raise UnknownName(f"hyperparameter of {cls.__name__} layers", name, known)
         return super().__new__(cls)
 
