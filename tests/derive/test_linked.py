@@ -141,6 +141,9 @@ def test_what_is_no_closure_is_refused():
         rg.closure("V", layer=rg.Branch())
     with pytest.raises(rg.InputError, match=r"V of residual layers has no recursion.*closure='book'"):
         rg.closure(["K", "V"], layer=rg.Residual())
+    with pytest.raises(rg.InputError, match=r"V of residual layers has no recursion.*closure='book'"):
+        rg.compiled("V", "tanh", layer=rg.Residual())
+    assert "skip" in rg.compiled("V", "tanh", layer=rg.Residual(), closure="book").source
     assert rg.closure(["K", "Theta"], layer=rg.Residual()).names == ("K", "Theta")
     assert rg.closure("V", layer=rg.Residual(), closure="book").names == ("K", "V")
     with pytest.raises(rg.InputError, match="is not a layer"):
