@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +73,8 @@ def variation(
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
         writable(path, endings, option)
-    powers = {n: number(f"--{n.replace('_', '-')}", x if x is not None else beta) for n, x in zip(
+    every = number("--beta", beta)
+    powers = {n: every if x is None else number(f"--{n.replace('_', '-')}", x) for n, x in zip(
         ("beta_W", "beta_V", "beta_a", "beta_b"), (beta_W, beta_V, beta_a, beta_b), strict=True
     )}  # fmt: skip
     sizes = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
@@ -83,17 +86,17 @@ def variation(
             raise InputError(
                 "--suggest chooses powers or widths itself; leave --beta, --widths, --reduced, --latex out"
             )
-        with working("looking for a variation"):
+        with as_options(), working("looking for a variation"):
             found = suggest_variation(activation, depth, how=suggest, tolerance=tolerance, p0=p0, **sizes)  # type: ignore[arg-type]
         powers = dict.fromkeys(powers, found.beta)
         schedule = list(found.widths)
     elif tolerance is not None:
         raise InputError("--tolerance goes with --suggest")
     if latex:
-        with working("balancing terms"):
+        with as_options(), working("balancing terms"):
             typer.echo(variation_phases(activation, **sizes, **powers, reduced=reduced).latex())
         return
-    with working("following signals"):
+    with as_options(), working("following signals"):
         ds = follow(
             activation, depth, **sizes, **powers, widths=schedule, reduced=reduced, p0=p0, gamma0=gamma0
         )  # fmt: skip
@@ -113,6 +116,39 @@ def variation(
         with working(f"saving {save}"):
             store(ds, save)
         console.print(f"numbers: {save} (rgflow.load reads it)", soft_wrap=True)
+
+
+OPTIONS = {
+    "take full blocks (reduced=False)": "leave --reduced out",
+    "reduced=False": "leave --reduced out",
+    "how='variance'": "--suggest variance",
+    "gamma0=None": "without --gamma0",
+    "how is ": "--suggest is ",
+    "tolerance is ": "--tolerance is ",
+    "raise the tolerance": "raise --tolerance",
+    "p0 is ": "--p0 is ",
+    "gamma0 is ": "--gamma0 is ",
+    "depth is ": "--depth is ",
+    "depth ": "--depth ",
+} | {f"{n} is ": f"--{n.replace('_', '-')} is " for n in ("C_W", "C_V", "C_a", "C_b")}
+"""What the library's messages say, and what it is called here; what ends in a space only begins a message."""
+
+
+@contextmanager
+def as_options() -> Iterator[None]:
+    """Errors in terms of the options: ``--reduced`` for ``reduced=False``."""
+    from rgflow.errors import AccuracyError, InputError
+
+    try:
+        yield
+    except (InputError, AccuracyError) as error:
+        text = str(error)
+        for ours, theirs in OPTIONS.items():
+            if ours.endswith(" "):  # a name, at the beginning only
+                text = theirs + text.removeprefix(ours) if text.startswith(ours) else text
+            else:
+                text = text.replace(ours, theirs)
+        raise type(error)(text) from None
 
 
 def number(option: str, text: str | None) -> float:
@@ -239,10 +275,10 @@ def _print_growth(activation: str, sizes: Any, powers: Any, reduced: bool, conso
 
 def growth_lines(found: VariationPhases) -> list[tuple[str, str]]:
     """A label and a line for every quantity."""
-    from rgflow.cli.formulas import shown
+    from rgflow.cli.formulas import DIGITS
     from rgflow.scaling.growth.cases import expressivity_text
     from rgflow.scaling.growth.printing import text_of
 
     (case,) = found.cases
-    lines = [(name, f"{law.regime}: {text_of(shown(law.expression))}") for name, law in case.laws.items()]
+    lines = [(name, f"{law.regime}: {text_of(law.expression, DIGITS)}{law.factor}") for name, law in case.laws.items()]
     return [*lines, ("e", expressivity_text(case.e))]

@@ -17,7 +17,7 @@ from typing import Any
 
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
-from rgflow.errors import InputError
+from rgflow.errors import InputError, KinkError
 
 _WRITTEN = re.compile(
     r"(?:relu\(\s*z\s*\)|Max\(\s*(?:z\s*,\s*0|0\s*,\s*z)\s*\))\s*(?:\*\*|\^)\s*\(?\s*([\d./ ]+)\s*\)?"
@@ -105,6 +105,15 @@ def _power(spec: str, written: str) -> Homogeneous:
     except (ValueError, ZeroDivisionError):
         raise InputError(f"{spec!r}: the power {written!r} is not a number such as 0.75 or 3/4") from None
     return Homogeneous(degree, name="relu" if degree == 1 else f"relu(z)^({degree})")
+
+
+def refuse_jumps(sigma: Activation | Homogeneous) -> None:
+    """KinkError for an activation that jumps: gradients take <sigma'sigma'>, and sigma' is no function there."""
+    if isinstance(sigma, Activation) and not sigma.continuous:
+        raise KinkError(
+            f"{sigma.name} jumps at z = {', '.join(f'{z:g}' for z in sigma.kinks)}: gradients take <s' s'>, and s' is "
+            "not a function there; take an activation without jumps, such as tanh(10*z) for sign(z)"
+        )
 
 
 def formula(sigma: Activation | Homogeneous) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from rgflow.network.kinds.reduced import Reduced
 
 Array = NDArray[np.float64]
 WIDTH = 256
+BYTES, MOST_GIB = 1100, 2.0  # of a layer at the peak, with all its quantities and their witness; of a flow
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +48,13 @@ class Schedule:
 
 
 def by_layer(name: str, value: Any, depth: int, beta: Any = 0) -> Array:
-    """C l^-beta at l = 1..L, of a number or an array (L,); InputError for others, or negative ones."""
+    """C l^-beta at l = 1..L, of a number or an array (L,); InputError for others, or negative ones.
+
+    A number may be written as a fraction: ``"1/2"``.
+    """
     try:
-        number, power = np.asarray(value, float), float(beta)
-    except (TypeError, ValueError):
+        number, power = np.asarray(_written(value), float), float(_written(beta))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         raise InputError(f"{name} is {value!r} with power {beta!r}; give numbers") from None
     if number.shape not in ((), (depth,)):
         raise InputError(f"{name} has shape {number.shape}; give one number, or one for each of the {depth} layers")
@@ -57,7 +62,26 @@ def by_layer(name: str, value: Any, depth: int, beta: Any = 0) -> Array:
         raise InputError(f"{name} is {value!r}; it must be finite and not negative")
     if not np.isfinite(power):
         raise InputError(f"beta of {name} is {beta!r}; it must be finite")
+    if power < 0:
+        raise InputError(
+            f"beta of {name} is {beta!r}; it must not be negative: variances fall with depth, or stay; give one that "
+            f"grows layer by layer, as an array of {depth} numbers for {name}"
+        )
     return np.asarray(number * np.arange(1, depth + 1, dtype=float) ** -power)
+
+
+def _written(value: Any) -> Any:
+    return Fraction(value) if isinstance(value, str) else value
+
+
+def affordable(depth: int) -> None:
+    """InputError for more layers than fit into memory."""
+    needed = depth * BYTES / 2**30
+    if needed > MOST_GIB:
+        raise InputError(
+            f"depth {depth} takes {needed:.3g} GiB of numbers, more than {MOST_GIB:g} GiB; take at most "
+            f"{int(MOST_GIB * 2**30 / BYTES)} blocks, or variation_phases for the growth with depth"
+        )
 
 
 def widths_of(widths: Any, depth: int) -> NDArray[np.int64]:

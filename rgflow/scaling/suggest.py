@@ -17,9 +17,10 @@ from rgflow.checks import whole
 from rgflow.errors import InputError, NoClosedForm
 from rgflow.network import Network
 from rgflow.scaling.homogeneous import find
-from rgflow.scaling.schedule import Schedule, by_layer, scheduled
+from rgflow.scaling.schedule import Schedule, affordable, by_layer, scheduled
 from rgflow.scaling.variation import as_network, flowed
 
+WIDEST = 20.0  # log2 of the widest layer that is advised
 STEEPEST = 8.0  # powers beyond this leave one layer with a variance and the others with none
 
 
@@ -63,7 +64,8 @@ class Suggestion:
         return as_network(self.schedule, self.activation, n_in, n_out)
 
     def __str__(self) -> str:
-        what = f"C l^-{self.beta:.4g} for every variance" if self.how == "variance" else _width_text(self)
+        falling = f"C l^-{self.beta:.4g} for every variance" if self.beta else "variances may stay as they are"
+        what = falling if self.how == "variance" else _width_text(self)
         return (
             f"{self.activation}, {self.schedule.depth} blocks: {what}; gradients grow {_number(self.log_before)} times "
             f"without it, {self.after:.4g} times with it"
@@ -98,7 +100,7 @@ def suggest_variation(
     depth : int
         L.
     tolerance : float, optional
-        The largest chi^(0)/chi^(L), above 1; by default 10 for variances, and for widths what comes out.
+        The largest chi^(0)/chi^(L), above 1; by default 10. For variances only: widths give what comes out.
     how : "variance" or "width"
         "variance" looks for the least beta of C l^-beta; "width" divides the width by ``factor`` at the blocks by which
         the gradient has risen by ``rise`` (by default ``factor``) since the last one, from block ``start`` on.
@@ -122,33 +124,32 @@ def suggest_variation(
     (16, 25, 36, 49, 64, 81)
     """
     L = whole("depth", depth, 1)
+    affordable(L)
     first, narrowest, by = whole("width", width, 1), whole("least", least, 1), whole("factor", factor, 2)
-    begin, risen = whole("start", start, 1), float(by) if rise is None else rise
-    _check(how, tolerance, p0, risen)
+    begin = whole("start", start, 1)
+    _check(how, tolerance, p0, by if rise is None else rise)
+    risen = float(by if rise is None else rise)
+    if begin > L:
+        raise InputError(f"start is {begin}; the last block is {L}")
     sizes = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
     sigma = find(activation)
 
     def follow(beta: float, widths: Any) -> _Followed:
         values = {name: by_layer(name, size, L, beta) for name, size in sizes.items()}
         plan = scheduled(values, widths, reduced=False)
-        ds = flowed(plan, sigma, (float(np.log(p0)), float("nan")), witness=False)
+        ds = flowed(plan, sigma, (float(np.log(float(p0))), float("nan")), witness=False)
         return _Followed(plan, ds["log_chi"].values, float(ds["p"][-1]))
 
     before = follow(0.0, first).log_chi
     halved: tuple[int, ...] = ()
     beta = 0.0
     if how == "variance":
-        limit = float(np.log(10.0 if tolerance is None else tolerance))
+        limit = float(np.log(10.0 if tolerance is None else float(tolerance)))
         beta = _least_beta(lambda b: float(follow(b, first).log_chi[0]), limit, float(before[0]))
         found = follow(beta, first)
     else:
         halved = _halvings(before, risen, begin)
         found = follow(0.0, _narrowed(first, by, halved, narrowest, L))
-        if tolerance is not None and found.log_chi[0] > np.log(tolerance):
-            raise InputError(
-                f"this schedule leaves gradients {np.exp(found.log_chi[0]):.4g} times larger at the bottom, more than "
-                f"{tolerance:g}; let variances fall (how='variance')"
-            )
     with np.errstate(over="ignore"):
         shown, ended, highest = (float(np.exp(x)) for x in (before[0], found.log_chi[0], found.log_chi.max()))
     name = activation if isinstance(activation, str) else getattr(sigma, "formula_text", str(sigma))
@@ -162,19 +163,33 @@ class _Followed(NamedTuple):
     p: float
 
 
-def _check(how: str, tolerance: float | None, p0: float, rise: float) -> None:
+def _check(how: str, tolerance: Any, p0: Any, rise: Any) -> None:
     if how not in ("variance", "width"):
         raise InputError(f"how is {how!r}; it is 'variance' or 'width'")
-    if not (np.isfinite(rise) and rise > 1):
-        raise InputError(f"rise is {rise!r}; it must be finite and above 1")
-    if tolerance is not None and not (np.isfinite(tolerance) and tolerance > 1):
-        raise InputError(f"tolerance is {tolerance!r}; it must be finite and above 1")
-    if not (np.isfinite(p0) and p0 > 0):
-        raise InputError(f"p0 is {p0!r}; it must be finite and above 0")
+    if tolerance is not None and how == "width":
+        raise InputError(
+            f"tolerance is {tolerance!r}; widths undo what they can and leave what comes out: leave it out, or let "
+            "variances fall (how='variance')"
+        )
+    for name, value, least in (("rise", rise, 1), ("tolerance", tolerance, 1), ("p0", p0, 0)):
+        if name == "tolerance" and value is None:
+            continue
+        try:
+            good = np.isfinite(float(value)) and float(value) > least and not isinstance(value, (str, bool))
+        except (TypeError, ValueError, OverflowError):
+            good = False
+        if not good:
+            raise InputError(f"{name} is {value!r}; it must be a number, finite and above {least}")
 
 
 def _narrowed(width: int, factor: int, halved: tuple[int, ...], least: int, depth: int) -> list[int]:
     """n_0, ..., n_L, divided at some blocks."""
+    needed = float(np.log2(least)) + len(halved) * float(np.log2(factor))
+    if needed > WIDEST:
+        raise InputError(
+            f"gradients ask for the width to be divided by {factor} at {len(halved)} blocks, so that it would begin at "
+            f"2^{needed:.4g} neurons: width alone cannot do it; let variances fall (how='variance')"
+        )
     narrow = width // factor ** len(halved)
     if narrow < least:
         raise InputError(

@@ -42,14 +42,17 @@ def sweep(terms: NDArray[np.int64], logs: Array, log_K: Array, log_D: Array, tab
     low, high = np.zeros(1), np.zeros(1)
     if np.isnan(tables.degree):
         low, high = (tables.tails(np.array([above]))[0] for above in (False, True))
-    numbers = np.array([tables.degree, tables.logs[0], low[0], high[0], tables.floor])
+    numbers = np.array([tables.degree, tables.logs[0], low[0], high[0], tables.floor, tables.origin[0]])
     at = 0
     while True:
         at, stopped, row, column = run(at, terms, logs, log_K, log_D, tables.single, tables.apart, numbers)
         if stopped == _DONE:
             return
         if stopped == _SINGLE:
-            tables.fill_single(row)
+            try:
+                tables.fill_single(row)
+            except AccuracyError as error:
+                raise AccuracyError(f"at layer {at + 1}: {error}") from None
         elif stopped == _APART:
             tables.fill_apart(row, column)
         else:
@@ -71,7 +74,7 @@ def _compiled() -> Any:
     return compiled(FunctionType(_run.__code__, names))
 
 
-# The loop, in words that Python and Numba share; ``numbers`` are degree, log c, both tails and the floor --------------
+# The loop, in words that Python and Numba share; ``numbers``: degree, log c, both tails, the floor, log V(0) ----------
 
 
 def _run(
@@ -115,7 +118,9 @@ def _run(
 
 
 def _added(old: float, new: float) -> float:
-    """log(exp(old) + exp(new))."""
+    """log(exp(old) + exp(new)); NaN if one of them is."""
+    if math.isnan(new):
+        return new
     if new > old:
         old, new = new, old
     return old + math.log1p(math.exp(new - old)) if new > -math.inf else old
@@ -135,7 +140,7 @@ def _average(K: float, single: Any, numbers: Any) -> tuple[float, int]:
     if not math.isnan(degree):
         return log_c + degree * K, -1
     if math.isinf(K) and K < 0:
-        return -math.inf, -1
+        return float(numbers[5]), -1
     place = K / CELL
     beyond = 0.0
     if place < LEAST:

@@ -30,9 +30,11 @@ CELL = np.log(2.0)  # its width in log q, log a, log b
 LEAST, MOST = -40, 200  # cells of the table of V, from q = 2^LEAST to 2^MOST
 FINEST, WIDEST = -17, 60  # cells of b, and of a: 2^FINEST to 2^WIDEST; of b/a of a power: 2^-WIDEST to 2^WIDEST
 _BRACKETS = ((((0, 0), 0),), (((1, 1), 0),))
+_SAID = ("<s s>", "<s' s'>")
 _NODES = {False: (12, 10), True: (10, 8)}  # Gauss-Legendre nodes of a panel of B, and of A; of the witness fewer
 _ANGLES = {False: 161, True: 121}  # of the double-exponential rule
 _DROPPED = 2  # coefficients that the witness leaves out
+TINY = 1e-300
 _REACH = 9.0  # standard deviations
 
 
@@ -52,8 +54,10 @@ class Tables:
         Those of log D; for a power one row, of log D(q = 1) in log(b/a).
     degree : float
         Of a power; NaN for an activation.
-    logs : (4,)
+    logs : (2,)
         log c and log c' of a power.
+    origin : (2,)
+        log V and log V' at q = 0, of an activation.
     """
 
     sigma: Activation | Homogeneous
@@ -63,6 +67,7 @@ class Tables:
     apart: Array = field(init=False, repr=False)
     degree: float = field(init=False)
     logs: Array = field(init=False)
+    origin: Array = field(init=False)
     _panels: dict[tuple[int, int], Array] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,6 +80,11 @@ class Tables:
         if isinstance(self.sigma, Homogeneous):
             self.degree = float(self.sigma.degree)
             self.logs = np.log([float(self.sigma.square()), float(self.sigma.slope())])
+            self.origin = np.full(2, -np.inf)
+            return
+        beside = self.sigma.derivatives(np.array([-TINY, TINY]), 1)  # a kink at 0 has two slopes
+        with np.errstate(divide="ignore"):
+            self.origin = np.log(np.mean(beside**2, axis=1))
 
     # One input
 
@@ -82,7 +92,10 @@ class Tables:
         """log V and log V' at kernels, (2, P)."""
         log_q = np.asarray(log_q, float)
         if not np.isnan(self.degree):
-            return np.stack([self.logs[0] + self.degree * log_q, self.logs[1] + (self.degree - 1) * log_q])
+            falling = (self.degree - 1) * log_q if self.degree != 1 else np.zeros_like(log_q)
+            return np.stack([self.logs[0] + self.degree * log_q, self.logs[1] + falling])
+        none = np.isneginf(log_q)
+        log_q = np.where(none, 0.0, log_q)
         place = np.clip(log_q / CELL, LEAST, MOST - 1e-9)
         cells = np.floor(place).astype(int) - LEAST
         for cell in np.unique(cells):
@@ -91,7 +104,9 @@ class Tables:
         basis = _chebyshev(t)
         values = np.einsum("pkd,pd->kp", self.single[cells], basis)
         beyond = log_q - np.clip(log_q, LEAST * CELL, MOST * CELL)
-        return np.asarray(values + self.tails(beyond > 0) * beyond if beyond.any() else values)
+        if beyond.any():  # a tail that is not known spoils only what lies beyond
+            values = values + np.where(beyond != 0, self.tails(beyond > 0) * beyond, 0.0)
+        return np.asarray(np.where(none, self.origin[:, None], values))
 
     def tails(self, above: NDArray[np.bool_]) -> Array:
         """Exponents of q beyond the table, those at its ends: (2, P); NaN where there is no table so far."""
@@ -114,9 +129,16 @@ class Tables:
             return
         assert isinstance(self.sigma, Activation)
         kernels = np.exp(CELL * (cell + LEAST + (1 + _nodes()) / 2))
-        values, errors = gaussian_moments(self.sigma, kernels[:, None, None], _BRACKETS, tolerance=1e-14)
+        try:
+            values, errors = gaussian_moments(self.sigma, kernels[:, None, None], _BRACKETS, tolerance=1e-14)
+        except AccuracyError as error:
+            text = str(error)
+            for bracket, name in zip(_BRACKETS, _SAID, strict=True):
+                text = text.replace(f"the bracket {bracket}", name)
+            raise AccuracyError(text) from None
         if not (values > 0).all():
-            raise AccuracyError(f"<sigma sigma> of {self.sigma.name} is not positive at K = {kernels[0]:.3g}")
+            name = _SAID[int(np.argwhere(~(values > 0))[0][1])]
+            raise AccuracyError(f"{name} of {self.sigma.name} is not positive at K = {kernels[0]:.3g}")
         if self.witness:
             values = values + errors
         self.single[cell] = (_transform(self.witness) @ np.log(values)).T

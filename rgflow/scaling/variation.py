@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from rgflow.activations import Activation
 from rgflow.checks import whole
-from rgflow.errors import InputError
+from rgflow.errors import AccuracyError, InputError
 from rgflow.network import Network
 from rgflow.network.kinds.linear import Linear
-from rgflow.scaling.homogeneous import Homogeneous, find, formula
+from rgflow.scaling.homogeneous import Homogeneous, find, formula, refuse_jumps
 from rgflow.scaling.recurrences import Recurrences, recurrences
-from rgflow.scaling.schedule import Schedule, build, by_layer, read_network, scheduled
+from rgflow.scaling.schedule import Schedule, affordable, build, by_layer, read_network, scheduled
 from rgflow.scaling.sweep import AVERAGE, CONSTANT, KERNEL, sweep
 from rgflow.scaling.tables import Tables, tables_of
 from rgflow.version import __version__
@@ -82,7 +82,7 @@ def variation(
     C_W, C_V, C_a, C_b : number or array (L,)
         sigma_w^2, sigma_v^2, sigma_a^2, sigma_b^2.
     beta_W, beta_V, beta_a, beta_b : float
-        Powers of the depth: C_W l^-beta_W at block l = 1..L, and so on.
+        Powers of the depth, not negative: C_W l^-beta_W at block l = 1..L, and so on; "1/2" is 0.5.
     widths : int, or L + 1 of them
         n_0, ..., n_L; where they differ the block has a random projection. Only their ratios matter.
     reduced : bool
@@ -105,8 +105,10 @@ def variation(
     ------
     InputError
         For arguments out of their range; a reduced block with an activation that is not odd or with widths that vary.
+    KinkError
+        For an activation that jumps.
     AccuracyError
-        Where an average cannot be computed.
+        Where an average cannot be computed; with the layer.
 
     >>> ds = variation("relu", 100, C_a=0, C_b=0)
     >>> bool(abs(ds["log_p"][-1] - 100 * np.log(1.5)) < 1e-9)
@@ -189,6 +191,7 @@ def as_network(plan: Schedule, activation: Any, n_in: int | None = None, n_out: 
 
 def _plan(depth: Any, sizes: tuple[Any, ...], betas: tuple[Any, ...], widths: Any, reduced: bool) -> Schedule:
     layers = whole("depth", depth, 1)
+    affordable(layers)
     names = ("C_W", "C_V", "C_a", "C_b")
     values = {n: by_layer(n, v, layers, b) for n, v, b in zip(names, sizes, betas, strict=True)}
     if reduced:
@@ -224,6 +227,7 @@ def flowed(
     """The Dataset of a schedule, without a witness also without numerical_error; see :func:`variation`."""
     import xarray
 
+    refuse_jumps(sigma)
     rules = [recurrences(layer) for layer in plan.layers]
     odd = sigma.odd if isinstance(sigma, Homogeneous) else sigma.parity == -1
     if any(rule.odd for rule in rules) and not odd:
@@ -265,7 +269,27 @@ def _followed(plan: Schedule, rules: list[Recurrences], start: tuple[float, floa
     log_K[0, stages], log_D[0, stages] = start
     log_K[1:, 0], log_D[1:, 0] = log_K[:-1, stages], log_D[:-1, stages]
     blocks = np.array([rule.stages > 1 for rule in rules])[plan.kind]
-    return _forward(log_K, log_D, stages, blocks) | _backward(plan, rules, stages, log_K, tables)
+    data = _forward(log_K, log_D, stages, blocks) | _backward(plan, rules, stages, log_K, tables)
+    _refuse_lost(data, blocks, tables.sigma)
+    return data
+
+
+def _refuse_lost(data: dict[str, Array], blocks: NDArray[np.bool_], sigma: Activation | Homogeneous) -> None:
+    """AccuracyError unless every logarithm is finite, or -inf for a zero, where there is something to know."""
+    for name, values in data.items():
+        if not name.startswith("log_"):
+            continue
+        lost = np.isnan(values) | np.isposinf(values)
+        lost[0] &= name in ("log_p", "log_s", "log_gap", "log_chi")  # the input is above no block
+        if name in ("log_q", "log_gap_c"):
+            lost[1:] &= blocks
+        if lost.any():
+            at = int(np.argmax(lost))
+            plain = {"gap": "1 - e", "gap_c": "1 - c"}.get(name[4:], name[4:])
+            raise AccuracyError(
+                f"at layer {at} {plain} of {formula(sigma)} is {values[at]:g}: <s s> or <s' s'> is infinite or not "
+                "known at the kernel there; take fewer layers or other variances"
+            )
 
 
 def _numerical_error(data: dict[str, Array], other: dict[str, Array]) -> dict[str, float]:
@@ -340,7 +364,9 @@ def _forward(log_K: Array, log_D: Array, stages: int, blocks: NDArray[np.bool_])
         found |= {"log_s": log_s, "s": _exp(log_s), "log_gap": gap, "e": -np.expm1(gap)}
         found["gamma"] = found["p"] * found["e"]
         if hidden:
-            gap = np.append(np.nan, log_D[1:, 1]) - log_q
+            same = np.isneginf(log_D[1:, 1])  # also where there is no hidden signal at all
+            with np.errstate(invalid="ignore"):
+                gap = np.append(np.nan, np.where(same & blocks, -np.inf, log_D[1:, 1] - log_q[1:]))
             found |= {"log_gap_c": gap, "c": -np.expm1(gap)}
             found["lambda"] = found["q"] * found["c"]
     return found
@@ -375,7 +401,8 @@ def _backward(plan: Schedule, rules: list[Recurrences], stages: int, log_K: Arra
                     read[place, share.source] = tables.read(kernels)
                 value += read[place, share.source][1 if share.orders == (1, 1) else 0]
             names = [name for name in share.symbols if name.startswith("lambda_")]
-            value += coefficient(plan, tuple(name for name in share.symbols if name not in names))
+            front = coefficient(plan, tuple(name for name in share.symbols if name not in names))
+            value = np.where(np.isneginf(front), -np.inf, value + np.where(np.isneginf(front), 0.0, front))
             if share.tensor == "K":
                 value += log_K[1:, share.source]
             if share.tensor == "Theta":

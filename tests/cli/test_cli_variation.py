@@ -78,6 +78,7 @@ def test_growth_that_is_not_known_does_not_hide_the_numbers(rgflow):
         ("tanh", "--suggest", "depth"),
         ("tanh", "--suggest", "width", "--beta", "1"),
         ("tanh", "--tolerance", "2"),
+        ("tanh", "--suggest", "width", "--tolerance", "2"),
         ("relu", "--reduced"),
         ("tanh", "--plot", "x.txt"),
     ],
@@ -87,3 +88,32 @@ def test_errors_are_one_line(rgflow, arguments):
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "not_said"),
+    [
+        (("tanh", "--beta", "-1"), "--beta is '-1'", "--beta-W"),
+        (("tanh", "--beta-V", "-1"), "--beta-V is '-1'", "beta_V"),
+        (("relu", "--reduced"), "leave --reduced out", "reduced=False"),
+        (("tanh", "--depth", "3000", "--suggest", "width"), "--suggest variance", "how="),
+        (("tanh", "--suggest", "depth"), "--suggest is 'depth'", "how is"),
+        (("tanh", "--suggest", "width", "--tolerance", "2"), "--tolerance is 2.0", "how="),
+        (("tanh", "--C-W", "-1"), "--C-W is -1.0", "C_W"),
+        (("tanh", "--p0", "0"), "--p0 is 0.0", " p0"),
+        (("tanh", "--depth", "1000000000"), "--depth 1000000000 takes", " depth "),
+    ],
+)
+def test_errors_name_options(rgflow, arguments, said, not_said):
+    done = rgflow("variation", *arguments)
+    assert done.code == 1
+    assert said in done.err
+    assert not_said not in done.err
+
+
+def test_thirds(rgflow):
+    done = rgflow("variation", "tanh", "--depth", "3", "--beta-V", "1/3")
+    assert "333333" not in done.out
+    fed = rgflow("variation", "gaussian", "--depth", "3", "--beta-V", "1/3", "--C-a", "0")
+    assert "l^(4/9)" in fed.out
+    assert "0.4444" not in fed.out  # powers stay exact beside amplitudes that are not

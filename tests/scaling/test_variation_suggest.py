@@ -60,10 +60,15 @@ def test_the_network_is_ready():
         ({"how": "depth"}, "'variance' or 'width'"),
         ({"tolerance": 1.0}, "above 1"),
         ({"how": "width", "width": 128}, "below 8; start at width"),
-        ({"how": "width", "tolerance": 2, "start": 16, "rise": 2.11}, "leaves gradients"),
+        ({"how": "width", "tolerance": 2}, "leave it out"),
+        ({"how": "width", "start": 101}, "last block is 100"),
+        ({"tolerance": "a"}, "tolerance is 'a'"),
+        ({"tolerance": [5]}, "tolerance"),
+        ({"rise": "2"}, "rise is '2'"),
         ({"how": "width", "rise": 1.0}, "rise"),
         ({"how": "width", "factor": 1}, "factor"),
         ({"p0": -1}, "p0"),
+        ({"p0": None}, "p0 is None"),
         ({"C_V": 100.0, "tolerance": 1.01}, "even variances"),
     ],
 )
@@ -72,6 +77,15 @@ def test_refusals(arguments, said):
         suggest_variation("tanh", 100, **arguments)
 
 
+@pytest.mark.parametrize("depth", [3000, 100_000])
+def test_width_alone_cannot(depth):
+    with pytest.raises(InputError, match=r"would begin at 2\^\d+(\.\d+)?(e\+\d+)? neurons: width alone cannot"):
+        suggest_variation("tanh", depth, how="width")
+
+
 def test_nothing_to_undo():
+    still = suggest_variation("tanh", 100, C_W=0, C_b=0)
+    assert (still.beta, still.before, still.after) == (0, 1, 1)
+    assert "stay as they are; gradients grow 1 times" in str(still)
     with pytest.raises(NoClosedForm, match="no width"):
         suggest_variation("tanh", 100, C_V=0.01, how="width")

@@ -20,7 +20,7 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.errors import NoClosedForm
-from rgflow.scaling.growth.growth import Growth, Signs, multiplied, summed, total
+from rgflow.scaling.growth.growth import Growth, Signs, fed_by_both, multiplied, summed, total
 from rgflow.scaling.growth.tails import Tail, far, near
 from rgflow.scaling.homogeneous import Homogeneous, formula
 from rgflow.scaling.recurrences import Recurrences, Share
@@ -191,6 +191,8 @@ def _stream(
     direct = [_times(c, None) for share, c in hidden if not share.tensor]
     through = [_times(c, None) for share, c in hidden if share.tensor]
     V = Growth(tail.square)
+    if tail.degree < 0:  # such kernels are large, where what does not come from the stream is small
+        return _power(front, V, [], through, plain, tail.degree, signs)
     if tail.degree == 0:
         return _with_start(summed(total([*plain, front * V], signs), signs), signs)
     if tail.degree == 1:
@@ -231,7 +233,7 @@ def _power(
     degree: Any,
     signs: Signs,
 ) -> Growth:
-    """p' - p = r p^alpha + S with 0 < alpha < 1."""
+    """p' - p = r p^alpha + S with alpha < 1; the larger of what r p^alpha and what S make of p alone."""
     candidates = []
     sources = [*plain, *(front * V * b**degree for b in direct)]
     if sources:
@@ -244,6 +246,8 @@ def _power(
             candidates.append(grown)
     best = total(candidates, signs) if candidates else Growth(None)
     alike = [c for c in candidates if c.compare(best, signs) == 0]
+    if len(alike) > 1 and best.direction(signs) > 0 and degree < 0:
+        return Growth(fed_by_both(candidates, degree, signs), candidates[1].power, candidates[1].logs)
     if len(alike) > 1 and best.direction(signs) > 0:
         return Growth(None, best.power, best.logs)  # both feed it: its amplitude solves an equation of degree 1/alpha
     return best

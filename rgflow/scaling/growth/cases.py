@@ -58,6 +58,9 @@ def condition_text(condition: Condition) -> str:
     import sympy as sp
 
     expression, sign = condition
+    expression = sp.expand(expression)
+    sizes = [abs(c) for term, c in expression.as_coefficients_dict().items() if not term.is_number]
+    expression = sp.expand(expression / min(sizes)) if sizes else expression
     left = right = sp.Integer(0)
     for term in sp.Add.make_args(expression):
         negative = term.could_extract_minus_sign()

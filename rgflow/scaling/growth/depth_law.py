@@ -24,6 +24,7 @@ QUANTITIES = {
     "chi_a": "chi_a(1)/chi_a(l), gradients of the biases a",
 }
 
+UP_TO = ", up to a factor"  # what follows a law whose amplitude only the layers near the input determine
 LETTERS = {"p": "p", "q": "q", "chi": r"\chi^{(0)}/\chi^{(\ell)}"}
 
 
@@ -84,10 +85,15 @@ class DepthLaw:
 
     @property
     def _known(self) -> bool:
-        return self.growth.amplitude is not None or bool(self.growth.products)
+        return self.growth.amplitude is not None
+
+    @property
+    def factor(self) -> str:
+        """Words to follow the formula: none, or that layers near the input decide a factor."""
+        return "" if self._known else UP_TO
 
     def __str__(self) -> str:
-        return f"{self.name} ~ {text_of_growth(self.growth)}"
+        return f"{self.name} ~ {text_of_growth(self.growth)}{self.factor}"
 
 
 def expression(growth: Growth) -> Any:

@@ -43,9 +43,21 @@ def expressivity(found: Balance, sigma: Activation | Homogeneous, signs: Signs) 
         return _lines(found, kink_loss(found.tail.lines), signs)
     if found.tail is not None and found.tail.limits is None and found.q.direction(signs) < 0 and found.tail.degree == 1:
         return _lines(found, 0, signs)  # small kernels see a straight line
+    if found.tail is not None and found.tail.degree < 0:
+        everything = total([g for _, g in found.sources], signs) if found.sources else None
+        others = [g for share, g in found.sources if share.orders]
+        if everything is not None and all(g.compare(everything, signs) < 0 for g in others):
+            return Expressivity(_one(), None)  # inputs are fed alike
+        return None
     if found.tail is None or found.tail.limits is None or found.p.products:
         return None
     return _saturating(found, signs)
+
+
+def _one() -> Any:
+    import sympy as sp
+
+    return sp.Integer(1)
 
 
 def _saturating(found: Balance, signs: Signs) -> Expressivity:

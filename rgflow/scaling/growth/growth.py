@@ -24,6 +24,9 @@ class Signs(Protocol):
     def sign(self, expression: Any) -> int:
         """-1, 0 or 1."""
 
+    def equalities(self) -> dict[Any, Any]:
+        """Symbols that the signs so far make equal to others."""
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -155,6 +158,25 @@ def multiplied(step: Growth, signs: Signs) -> Growth:
         if later == 0:
             return Growth(None, logs=step.amplitude)
     return Growth(None)
+
+
+def fed_by_both(candidates: Sequence[Growth], degree: Any, signs: Signs) -> Any:
+    """The amplitude of p where S alone would make it A, r p^degree alone B: x = A + B (x/B)^degree, one zero."""
+    import sympy as sp
+
+    alike = signs.equalities()
+    own, other = ((sp.Integer(1) * c.amplitude).subs(alike) for c in candidates)
+    if not (own.is_number and other.is_number):
+        raise NoClosedForm(
+            f"C_a and <s s> feed p alike: amplitudes {own} and {other} make an equation for its own; give numbers for "
+            "the variances and powers"
+        )
+    A, B, d = float(own), float(other), float(degree)
+    low, high = max(A, B), A + B  # the right side falls
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if A + B * (middle / B) ** d > middle else (low, middle)
+    return sp.Float(low, 15)
 
 
 def _over(amplitude: Any, divisor: Any) -> Any:

@@ -27,13 +27,14 @@ from rgflow.scaling.growth.diagram import diagram
 from rgflow.scaling.growth.expressivity import Expressivity, expressivity
 from rgflow.scaling.growth.growth import Growth
 from rgflow.scaling.growth.signs import Condition, Decisions, every_case, feasible
-from rgflow.scaling.homogeneous import Homogeneous, find, formula
+from rgflow.scaling.homogeneous import Homogeneous, find, formula, refuse_jumps
 from rgflow.scaling.recurrences import recurrences
 
 if TYPE_CHECKING:
     import xarray
 
 NAMES = ("C_W", "C_V", "C_a", "C_b")
+SHORT = 10_000  # denominators up to this one are looked for in a float
 
 
 @dataclass(frozen=True)
@@ -175,16 +176,19 @@ def variation_phases(
     ------
     InputError
         For powers or variances that are negative, an activation that is not odd with reduced blocks.
+    KinkError
+        For an activation that jumps.
     NoClosedForm
         For an activation that tends neither to lines nor to constants, or a balance of another kind.
 
     >>> found = variation_phases("tanh")
     >>> print(found["p"], found["chi"], sep="; ")
-    p ~ 2 l; chi ~ exp(4 sqrt(l)/(3 sqrt(pi)))
+    p ~ 2 l; chi ~ exp(4 sqrt(l)/(3 sqrt(pi))), up to a factor
     >>> variation_phases("relu", C_a=0, C_b=0).regime["p"]
     'exponential'
     """
     sigma = find(activation)
+    refuse_jumps(sigma)
     layer = Reduced() if reduced else Branch()
     odd = sigma.odd if isinstance(sigma, Homogeneous) else sigma.parity == -1
     if reduced and not odd:
@@ -224,14 +228,18 @@ def _shortest(conditions: list[Condition], bounded: frozenset[Any]) -> tuple[Con
 
 
 def exact(name: str, value: Any) -> Any:
-    """A number as the rational that was written; SymPy expressions as they are."""
+    """A number as the rational that was written, 1/3 too; SymPy expressions as they are."""
     import sympy as sp
 
     if isinstance(value, sp.Expr):
         return value
     try:
-        number = Fraction(value) if isinstance(value, (str, Fraction)) else Fraction(repr(float(value)))
-    except (TypeError, ValueError, OverflowError):
+        if isinstance(value, (str, Fraction)):
+            number = Fraction(value)
+        else:
+            short = Fraction(float(value)).limit_denominator(SHORT)
+            number = short if float(short) == float(value) else Fraction(repr(float(value)))
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         raise InputError(f"{name} is {value!r}; give a number, a SymPy expression or 'symbolic'") from None
     return sp.Rational(number.numerator, number.denominator)
 

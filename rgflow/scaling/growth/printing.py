@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 DIGITS = 10
+LONGEST = 10_000  # denominators beyond are printed as decimals
 
 
 @lru_cache(maxsize=1)
@@ -16,8 +17,8 @@ def depth_symbol() -> Any:
     return Symbol("l", positive=True)
 
 
-def text_of(expression: Any) -> str:
-    """As ``5 k^2/(3 l)``; ten digits of what is not exact.
+def text_of(expression: Any, digits: int = DIGITS) -> str:
+    """As ``5 k^2/(3 l)``; ten digits, or as many as asked, of what is not exact.
 
     >>> from sympy import log, sqrt
     >>> l = depth_symbol()
@@ -26,7 +27,7 @@ def text_of(expression: Any) -> str:
     """
     from sympy import sstr
 
-    line = sstr(_short(expression)).replace("**", "^").replace("*", " ")
+    line = sstr(_short(expression, digits)).replace("**", "^").replace("*", " ")
     return str(line).replace("log(", "ln(")
 
 
@@ -37,7 +38,9 @@ def latex_of(expression: Any) -> str:
     return str(latex(_short(expression), symbol_names={depth_symbol(): r"\ell"}, ln_notation=True))
 
 
-def _short(expression: Any) -> Any:
-    from sympy import Float
+def _short(expression: Any, digits: int = DIGITS) -> Any:
+    from sympy import Float, Pow, Rational
 
-    return expression.xreplace({x: x.n(DIGITS) for x in expression.atoms(Float)})
+    long = {x for x in expression.atoms(Rational) if max(abs(x.p), x.q) > LONGEST and x.q > 1}
+    long |= {x for x in expression.atoms(Pow) if x.is_number and x.base.is_Integer and abs(x.base) > LONGEST}
+    return expression.xreplace({x: x.n(digits) for x in expression.atoms(Float) | long})

@@ -9,7 +9,8 @@ sigma(+-infinity) = m +- h a Gaussian of width sqrt(q) sees a step, and what dif
 
 .. math:: \langle\sigma'\sigma'\rangle_q = \frac{1}{\sqrt{2\pi q}} \int \sigma'^2 dz + ...
 
-For sigma that tends to lines of slopes a_- and a_+: A_2 q and A_2, A_2 = (a_-^2 + a_+^2)/2. Small q: Taylor.
+of which the correction leads where both limits are zero. For sigma that tends to lines of slopes a_- and a_+: A_2 q and
+A_2, A_2 = (a_-^2 + a_+^2)/2. Small q: Taylor.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.brackets.closed import closed_bracket_two
 from rgflow.errors import AccuracyError, NoClosedForm
-from rgflow.scaling.homogeneous import Homogeneous
+from rgflow.scaling.homogeneous import Homogeneous, refuse_jumps
 
-DIGITS = 30
+LEAST = 1e-150  # amplitudes occur squared
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ class Tail:
 def far(sigma: Activation | Homogeneous) -> Tail:
     """Tables at large kernels.
 
-    Raises NoClosedForm for sigma that neither is a power nor tends to lines or to constants.
+    Raises NoClosedForm for sigma that neither is a power nor tends to lines or to constants, and KinkError for jumps.
     """
     import sympy as sp
 
     if isinstance(sigma, Homogeneous):
         degree = sp.Rational(sigma.degree)
         return Tail(sigma.square(), degree, sigma.slope(), 1 - degree)
+    refuse_jumps(sigma)
     slopes, ends = _far_values(sigma)
     if any(slopes):
         square = sum(_number(x) ** 2 for x in slopes) / 2
@@ -66,6 +68,11 @@ def far(sigma: Activation | Homogeneous) -> Tail:
     middle, half = (high + low) / 2, (high - low) / 2
     slope = _integral(sigma, low, high, "slope") / sp.sqrt(2 * sp.pi)
     correction = _integral(sigma, low, high, "square") / sp.sqrt(2 * sp.pi)
+    _refuse_absurd(sigma, "<sigma'sigma'> at large kernels", slope)
+    if low == high == 0:
+        _refuse_absurd(sigma, "<sigma sigma> at large kernels", correction)
+        return Tail(sp.simplify(correction), -sp.Rational(1, 2), sp.simplify(slope), sp.Rational(1, 2))
+    _refuse_absurd(sigma, "<sigma sigma> at large kernels", middle**2 + half**2)
     return Tail(
         sp.simplify(middle**2 + half**2),
         sp.Integer(0),
@@ -86,10 +93,12 @@ def near(sigma: Activation | Homogeneous) -> Tail:
     if 0.0 in sigma.kinks:
         raise NoClosedForm(f"{sigma.name} has a kink at 0 and is no power there: small kernels are not followed")
     value, slope = (_number(float(x)) for x in sigma.derivatives(np.zeros(1), 1)[:, 0])
-    if value != 0:
-        return Tail(value**2, sp.Integer(0), slope**2, sp.Integer(0))
     if slope == 0:
         raise NoClosedForm(f"{sigma.name} is flat at 0: small kernels are not followed")
+    _refuse_absurd(sigma, "<sigma'sigma'> at small kernels", slope**2)
+    if value != 0:
+        _refuse_absurd(sigma, "<sigma sigma> at small kernels", value**2)
+        return Tail(value**2, sp.Integer(0), slope**2, sp.Integer(0))
     return Tail(slope**2, sp.Integer(1), slope**2, sp.Integer(0))
 
 
@@ -103,13 +112,25 @@ def _far_values(act: Activation) -> tuple[tuple[float, float], tuple[float, floa
     slopes, values = np.where(np.abs(seen[:, 1]) < 1e-14, 0.0, seen[:, 1]), seen[:, 0]
     steady = np.isfinite(seen).all() and np.ptp(slopes, axis=1).max() < 1e-14
     if steady and not slopes.any():
-        steady = np.ptp(values, axis=1).max() < 1e-14
+        fading = np.abs(values[:, -1]) < np.abs(values[:, 0]) / 2  # as 1/z does
+        values = np.where(fading[:, None], 0.0, values)
+        steady = (np.ptp(values, axis=1) <= 1e-14 * np.abs(values).max(axis=1)).all()
     if not steady:
         raise NoClosedForm(
             f"{act.name} tends neither to lines nor to constants: its kernels grow faster than exponentially, or not "
             "like a power; rgflow.variation follows them as far as they are numbers"
         )
     return (float(slopes[0, -1]), float(slopes[1, -1])), (float(values[0, -1]), float(values[1, -1]))
+
+
+def _refuse_absurd(act: Activation, what: str, amplitude: Any) -> None:
+    """NoClosedForm for an amplitude that is zero, not a number, or out of the range of double precision."""
+    size = float(amplitude)
+    if not LEAST < size < 1 / LEAST:
+        raise NoClosedForm(
+            f"{what} of {act.name} has the amplitude {amplitude if amplitude == 0 else f'{size:.3g}'}, outside of "
+            f"{LEAST:g} to {1 / LEAST:g}: no law in the depth can be read off it; rescale the activation"
+        )
 
 
 def _number(value: float) -> Any:
