@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from rgflow.checks import whole
 from rgflow.errors import InputError, NoClosedForm
 from rgflow.network import Network
+from rgflow.scaling.flowed import flowed
 from rgflow.scaling.homogeneous import find
 from rgflow.scaling.schedule import Schedule, affordable, by_layer, scheduled
-from rgflow.scaling.variation import as_network, flowed
+from rgflow.scaling.variation import as_network
 
 WIDEST = 20.0  # log2 of the widest layer that is advised
 STEEPEST = 8.0  # powers beyond this leave one layer with a variance and the others with none
