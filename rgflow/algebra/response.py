@@ -87,8 +87,6 @@ class Answer:
         Averaged at the leading kernel; without jets.
     thetas, kernels : tuple of pairs of samples
         One for each Theta and each K.
-    own : bool
-        The part that a neuron carries along.
     """
 
     coefficient: Fraction
@@ -99,7 +97,6 @@ class Answer:
     back: int
     entries: tuple[Entry, ...] = ()
     noise: Neuron | None = None
-    own: bool = False
 
 
 # What a line is the line of: a leading mean, the fluctuation of an entry, or the mean at next order.

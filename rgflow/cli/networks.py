@@ -34,7 +34,8 @@ def network(
                 f"{_option(missing)} is {values[missing]}, but --layer {name} has no {missing}; give 0, or one per "
                 "layer with 0 for those between the first and the last"
             )
-    inner = [replace(kind, **{each: layer.value(each) for each in values if each in own}) for layer in net.layers[1:-1]]  # type: ignore[type-var]
+    shared = [each for each in values if each in own]
+    inner = [kind.changed(**{each: layer.value(each) for each in shared}) for layer in net.layers[1:-1]]
     return Network([net.layers[0], *inner, *net.layers[1:][-1:]], net.widths, net.activation)
 
 

@@ -77,7 +77,7 @@ def variation(
     powers = {n: every if x is None else number(f"--{n.replace('_', '-')}", x) for n, x in zip(
         ("beta_W", "beta_V", "beta_a", "beta_b"), (beta_W, beta_V, beta_a, beta_b), strict=True
     )}  # fmt: skip
-    sizes = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
+    sizes: dict[str, Any] = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
     console = results()
     schedule = halved(widths, depth)
     found = None
@@ -87,7 +87,7 @@ def variation(
                 "--suggest chooses powers or widths itself; leave --beta, --widths, --reduced, --latex out"
             )
         with as_options(), working("looking for a variation"):
-            found = suggest_variation(activation, depth, how=suggest, tolerance=tolerance, p0=p0, **sizes)  # type: ignore[arg-type]
+            found = suggest_variation(activation, depth, tolerance=tolerance, p0=p0, **{"how": suggest, **sizes})
         powers = dict.fromkeys(powers, found.beta)
         schedule = list(found.widths)
     elif tolerance is not None:

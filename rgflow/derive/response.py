@@ -88,7 +88,7 @@ def exchanges(first: Entry, second: Entry, law: Law) -> tuple[Exchanged, ...]:
 
 
 def _carried(part: Part, entry: Entry) -> Answer:
-    return Answer(ONE, part.symbols, None, (), (), part.back, (entry,), own=True)
+    return Answer(ONE, part.symbols, None, (), (), part.back, (entry,))
 
 
 def _neurons(part: Part) -> Iterator[Neuron]:

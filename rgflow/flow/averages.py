@@ -13,8 +13,8 @@ from rgflow.algebra.response import Answer, Neuron
 from rgflow.brackets import gaussian_moments
 from rgflow.derive.noise import CROSSED, LATER, Contraction, Overlap
 from rgflow.flow.leading import Leading
-from rgflow.flow.progress import Advance
 from rgflow.layers.stages import Stage
+from rgflow.progress import Advance
 
 Moment = tuple[tuple[tuple[int, ...], int], ...]  # (written orders, pending derivatives) of each different sample
 EPSILON = np.finfo(float).eps

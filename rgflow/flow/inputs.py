@@ -9,11 +9,11 @@ import numpy as np
 from rgflow.algebra import Tensor
 from rgflow.errors import InputError
 from rgflow.layers import Law
-from rgflow.network import Network
+from rgflow.network import Layer, Network
 from rgflow.network.inputs import Given as Start
 from rgflow.network.inputs import given as start
 
-__all__ = ["Start", "check_first", "start"]
+__all__ = ["Start", "check_first", "entering", "start"]
 
 
 def check_first(net: Network, law: Law, overlap: Any) -> None:
@@ -27,3 +27,9 @@ def check_first(net: Network, law: Law, overlap: Any) -> None:
             f"first_kernel is that of {len(overlap)} independent inputs, and the first layer, {law.name}, takes inputs "
             f"of n_0 = {n_0} entries; widen n_0 or give inputs="
         )
+
+
+def entering(layer: Layer, overlap: Any) -> tuple[Any, Any]:
+    """K = C_b + C_W g and Theta = lambda_b + lambda_W g of the first layer, z^1 = b + W x with g = x.x'/n_0."""
+    K = layer.value("C_b") + layer.value("C_W") * overlap
+    return K, layer.value("lambda_b") + layer.value("lambda_W") * overlap

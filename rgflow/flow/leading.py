@@ -18,6 +18,7 @@ from rgflow.algebra.jets import Jet
 from rgflow.algebra.response import Entry, Neuron
 from rgflow.derive.response import mean
 from rgflow.errors import AccuracyError
+from rgflow.flow.inputs import entering
 from rgflow.flow.moments import plan
 from rgflow.layers.stages import Stage
 
@@ -54,10 +55,11 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     values: Rows = {PLAIN: [], TANGENT: []}
     errors: Rows = {PLAIN: [], TANGENT: []}
     blocks: list[dict[Bracket, tuple[Any, Any]]] = []
+    first = dict(zip((PLAIN, TANGENT), entering(stages[0].description, overlap), strict=True))
     for t, stage in enumerate(stages):
         for entry in (PLAIN, TANGENT):
             total, doubt = (
-                _entering(stage, entry, overlap) if t == 0 else _stage(stage, entry, t, values, errors, blocks)
+                _stage(stage, entry, t, values, errors, blocks) if t else (first[entry], np.zeros_like(overlap))
             )
             values[entry].append(total)
             errors[entry].append(doubt + 4 * EPSILON * np.abs(total))
@@ -66,18 +68,11 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     return Leading(*found)
 
 
-def _entering(stage: Stage, entry: Entry, overlap: Any) -> tuple[Any, Any]:
-    """The first layer: z^1 = b + W x."""
-    weight = stage.description.value("C_W" if entry == PLAIN else "lambda_W")
-    total = weight * overlap + _constants(stage, entry)
-    return total, np.zeros_like(total)
-
-
 def _stage(
     stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Bracket, tuple[Any, Any]]]
 ) -> tuple[Any, Any]:
     """One entry at stage t by the line of its mean, and its error from those of the factors."""
-    total: Any = _constants(stage, entry)
+    total: Any = float(sum(map(stage.value, stage.law.constants(*entry))))
     doubt: Any = 0.0
     for answer in mean(entry, stage.law):
         below = t - answer.back
@@ -92,10 +87,6 @@ def _stage(
             term = term * value
         total, doubt = total + term, doubt + spread
     return total, doubt
-
-
-def _constants(stage: Stage, entry: Entry) -> float:
-    return float(sum(map(stage.value, stage.law.constants(*entry))))
 
 
 def _shape(bracket: Neuron) -> Bracket:

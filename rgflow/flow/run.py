@@ -8,7 +8,7 @@ import numpy as np
 
 from rgflow.algebra import System, Tensor
 from rgflow.flow.history import History, checked
-from rgflow.flow.inputs import Start
+from rgflow.flow.inputs import Start, entering
 from rgflow.flow.many_inputs import run_many
 from rgflow.flow.one_input import run_one
 from rgflow.flow.steps import steps
@@ -43,10 +43,8 @@ def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:
     """
     layer = net.layers[0]
     V = Tensor.named("V")
-    found = {
-        Tensor.named("K"): layer.value("C_b") + layer.value("C_W") * overlap,
-        Tensor.named("Theta"): layer.value("lambda_b") + layer.value("lambda_W") * overlap,
-    }
+    K, Theta = entering(layer, overlap)
+    found = {Tensor.named("K"): K, Tensor.named("Theta"): Theta}
     for exchange in law.intrinsic(*V.pairs):
         weight = float(exchange.coefficient)
         for symbol in exchange.symbols:

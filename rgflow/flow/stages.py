@@ -18,10 +18,10 @@ from rgflow.flow.history import History, checked
 from rgflow.flow.leading import leading
 from rgflow.flow.linked import LinkedFlow
 from rgflow.flow.needs import Needs, needs
-from rgflow.flow.progress import progress_bar
 from rgflow.layers import Law
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
+from rgflow.progress import progress_bar
 
 MOST_BYTES = 2**31
 K, THETA = Tensor.named("K"), Tensor.named("Theta")
@@ -51,7 +51,7 @@ def run_stages(
                 for moved in (False, True)
             ]
         for tensor, entries in components.items():
-            found, moved = (_tensor(each, tensor, entries, last, net) for each in passes)
+            found, moved = (_tensor(each, entries, last, net) for each in passes)
             values[tensor] = found
             errors[tensor] = np.abs(found - moved) + 8 * np.finfo(float).eps * np.abs(found)
     if len(overlap) == 1:
@@ -65,12 +65,14 @@ def _components(tensor: Tensor, samples: int) -> dict[tuple[int, ...], tuple[Ent
     return {i: entries_of(tensor, i) for i in np.ndindex(*[samples] * (2 * tensor.level))}
 
 
-def _tensor(run: LinkedFlow, tensor: Tensor, components: dict[Any, Any], last: list[int], net: Network) -> Any:
+def _tensor(
+    run: LinkedFlow, components: dict[tuple[int, ...], tuple[Entry, ...]], last: list[int], net: Network
+) -> Any:
     """All components at every layer in PDLT's normalisation, (L, N, N, ..)."""
     fan_in = np.array(net.fan_in, np.float64)
-    found = np.stack([run.value(entries)[last] * fan_in for entries in components.values()], axis=1)
-    samples = round(len(components) ** (1 / (2 * tensor.level)))
-    return found.reshape(len(last), *[samples] * (2 * tensor.level))
+    found = [run.value(entries)[last] * fan_in for entries in components.values()]
+    shape = [1 + highest for highest in max(components)]  # components run through all arguments, the last one highest
+    return np.stack(found, axis=1).reshape(len(last), *shape)
 
 
 def _check_room(stages: int, linked: int) -> None:

@@ -6,7 +6,6 @@ over several stages; without a carry every stage has neurons of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rgflow.errors import InputError
@@ -81,8 +80,3 @@ def check_activation(law: Law, net: Network) -> None:
             f"the law of a {law.name} layer holds for odd activations, and {net.activation.name} is not; sample such a "
             "network instead, or take Branch layers"
         )
-
-
-def plain(rules: Mapping[Layer, tuple[Law, ...]]) -> bool:
-    """Whether every layer has one law without a carry: then each layer only needs the one below."""
-    return all(len(found) == 1 and found[0].carry is None for found in rules.values())

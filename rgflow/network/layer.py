@@ -7,7 +7,7 @@ negative unless ``metadata`` says otherwise: ``real()`` for any finite number, `
 from __future__ import annotations
 
 import math
-from dataclasses import field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from rgflow.errors import InputError, UnknownName
 KINDS: dict[str, type[Layer]] = {}
 
 
+@dataclass(frozen=True)
 class Layer:
     """A kind of layer. Class attributes say where it may stand in a network.
 
@@ -39,21 +40,25 @@ class Layer:
             raise TypeError(f"two kinds of layer are called {cls.__name__}: {known.__module__}, {cls.__module__}")
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
-        known = tuple(f.name for f in fields(cls)) if is_dataclass(cls) else None
+        known = tuple(f.name for f in fields(cls))
         for name in named:
-            if known is not None and name not in known:
+            if name not in known:
                 raise UnknownName(f"hyperparameter of {cls.__name__} layers", name, known)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]
+        for each in fields(self):
             check = each.metadata.get("check", not_negative)
             object.__setattr__(self, each.name, check(each.name, getattr(self, each.name)))
 
     @classmethod
     def hyperparameters(cls) -> tuple[str, ...]:
         """The names of the hyperparameters, in order; widths are not among them."""
-        return tuple(f.name for f in fields(cls) if f.metadata.get("check") is not _size)  # type: ignore[arg-type]
+        return tuple(f.name for f in fields(cls) if f.metadata.get("check") is not _size)
+
+    def changed(self, **values: Any) -> Self:
+        """The same kind of layer with some hyperparameters changed, checked as when it was made."""
+        return replace(self, **values)
 
     def value(self, name: str) -> float:
         """A hyperparameter by name; 0 if this kind has none of that name."""

@@ -82,7 +82,7 @@ class Network:
 
     def to_json(self) -> str:
         """The description as JSON text: widths, the activation's formula and every layer with its hyperparameters."""
-        layers = [{"kind": type(layer).__name__, **asdict(layer)} for layer in self.layers]  # type: ignore[call-overload]
+        layers = [{"kind": type(layer).__name__, **asdict(layer)} for layer in self.layers]
         described = {"widths": list(self.widths), "activation": self.activation.formula_text, "layers": layers}
         return json.dumps({"kind": "Network", **described})
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rgflow.errors import AccuracyError, InputError
 from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.network.inputs import Given, given
+from rgflow.progress import progress_bar
 from rgflow.sampling import draw, statistics
 from rgflow.sampling.draw import Array
 from rgflow.sampling.estimators import pair_index
@@ -121,7 +122,7 @@ def sample(
     combined = {name: statistics.Combination(networks) for name in plan.names}
     if net.depth > 1:
         with (
-            _progress_bar(progress, networks) as advance,
+            progress_bar(progress, "sampling networks", networks) as advance,
             closing(all_batches(plan, first, sequence, sizes, chunk, threads, advance)) as estimates,
         ):
             for size, estimate in zip(sizes, estimates, strict=True):
@@ -172,15 +173,3 @@ def _dataset(
             variables[variable] = (("layer", *(f"sample{k}" for k in range(full.ndim - 1))), full)
     coordinates, attributes = described(plan.net, "totals", kinks, CONVENTIONS)
     return xarray.Dataset(variables, coords=coordinates, attrs={**attributes, **about})
-
-
-@contextmanager
-def _progress_bar(shown: bool, total: int) -> Iterator[Callable[[int], None]]:
-    if not shown:
-        yield lambda count: None
-        return
-    from rich.progress import Progress
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task("sampling networks", total=total)
-        yield lambda count: bar.advance(task, count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +85,7 @@ def _network(activation: Activation, layer: Layer, columns: dict[str, list[float
     own = layer.hyperparameters()
     listed: list[Layer] = [Dense(**first)]
     for row in rows[1:]:
-        listed.append(replace(layer, **{name: x for name, x in row.items() if name in own}))  # type: ignore[type-var]
+        listed.append(layer.changed(**{name: x for name, x in row.items() if name in own}))
     if not layer.ends:
         listed.append(Dense())
     return Network(listed, [1] * (len(listed) + 1), activation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Real
@@ -80,7 +80,7 @@ def kind_of(layer: Layer | None, skip: Any, closure: str) -> Kind:
     strength = exact(found.value("skip")) if skip is None else number("skip", skip, signed=True)
     assert strength is not None
     if not strength.free_symbols:
-        found = replace(found, skip=float(strength))  # type: ignore[type-var]
+        found = found.changed(skip=float(strength))
         step = kernel_step(found)
     return Kind(found, step, strength, closure)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -174,7 +174,7 @@ class Solution:
             lambda_b=numbers["lambda_b"],
             lambda_W=numbers["lambda_W"],
             rates=(float(self.rates[0]), float(self.rates[1])),
-            layer=replace(self.layer, skip=numbers["skip"]) if "skip" in numbers else self.layer,  # type: ignore[type-var]
+            layer=self.layer.changed(skip=numbers["skip"]) if "skip" in numbers else self.layer,
             closure=self.closure,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rgflow.activations import Activation
@@ -191,7 +190,7 @@ def _at_critical_point(
 ) -> Solution:
     """Any other sigma: at its recommended critical point, exact if the kernel stays there, else asymptotic."""
     symbolic = kind.skip is not None and bool(kind.skip.free_symbols)
-    layer = replace(kind.layer, skip=0.0) if symbolic else kind.layer  # type: ignore[type-var]
+    layer = kind.layer.changed(skip=0.0) if symbolic else kind.layer
     point = recommended(sigma, layer)
     there_are = point.values
     if symbolic:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,7 +88,7 @@ def _at(layer: Layer, point: CriticalPoint) -> Layer:
 def _with(layer: Layer, **values: float) -> Layer:
     """The layer with those of the values that its kind has."""
     own = layer.hyperparameters()
-    found: Layer = replace(layer, **{k: v for k, v in values.items() if k in own})  # type: ignore[type-var]
+    found: Layer = layer.changed(**{k: v for k, v in values.items() if k in own})
     return found
 
 

@@ -1,4 +1,4 @@
-"""A bar for long flows."""
+"""A bar for long work, shared by flows and samples."""
 
 from __future__ import annotations
 
