@@ -43,7 +43,8 @@ def flow(
     net : MLP or Network
         The network.
     inputs : array (N, n_0) or (n_0,)
-        Inputs. Tensors with N^4 components and more are offered for N <= 4 different inputs, K and Theta for any N.
+        Inputs. Tensors with N^4 components are offered for N <= 10 different inputs, those of order 2 and layers with a
+        past for N <= 4, K and Theta for any N.
     first_kernel : float or array (N, N)
         Instead of inputs: the kernel K of layer 1, which implies x.x'/n_0 = (first_kernel - C_b) / C_W.
     tensors : names
@@ -97,7 +98,7 @@ def flow(
             check_kinks(system, net.activation, kinks)
         from rgflow.flow.run import run  # loads Numba
 
-        history = run(net, systems, rules, begin)
+        history = run(net, systems, rules, begin, progress)
     else:
         _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
         history = run_stages(net, through, needed, begin.overlap, progress)
@@ -126,7 +127,7 @@ def _check_linked(
     if check_closure(closure) == "book":
         several = next(stage.description for stage in through if not stage.last)
         raise InputError(f"{several!r} has no recursion in one time; take closure='full'")
-    check_size(needed, inputs)
+    check_size(needed, inputs, memory=True)
     for tensor in needed:
         check_linked(tensor, (stage.law for stage in through))
         if tensor.cost:

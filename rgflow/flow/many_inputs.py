@@ -16,13 +16,18 @@ from rgflow.flow.moments import Plan, plan
 from rgflow.flow.orders import check_size
 from rgflow.flow.state import State
 from rgflow.flow.steps import Step
+from rgflow.progress import Advance
 
 LOST = 0.01  # of K: with a larger error first-order estimates of its consequences mean nothing
 EPSILON = np.finfo(float).eps
 
 
 def run_many(
-    activation: Activation, tensors: tuple[Tensor, ...], known: dict[Tensor, Any], steps: Sequence[Step]
+    activation: Activation,
+    tensors: tuple[Tensor, ...],
+    known: dict[Tensor, Any],
+    steps: Sequence[Step],
+    advance: Advance,
 ) -> History:
     """All layers, for the different inputs of a flow."""
     at_kernel = tensors.index(Tensor.named("K"))
@@ -43,6 +48,7 @@ def run_many(
         values, errors = _step(program, state, moments.offsets, values, errors, brackets, doubt, step.hyper)
         history.append(values)
         uncertainty.append(errors)
+        advance(1)
     return History(_split(np.array(history), state), _split(np.array(uncertainty), state))
 
 

@@ -9,7 +9,8 @@ from rgflow.algebra.tensor import listed, split_order
 from rgflow.checks import whole
 from rgflow.errors import InputError, OrderError
 
-MOST_INPUTS = 4  # different inputs with four-point tensors: their brackets are averages over up to four
+MOST_INPUTS = 10  # different inputs with four-point tensors: N^4 components, of averages over up to four inputs
+MOST_BEYOND = 4  # the same with six-point tensors, and with two times in every average
 
 
 def requested(names: str | Iterable[str | Tensor], order: int) -> tuple[Tensor, ...]:
@@ -42,11 +43,16 @@ def measures(wanted: tuple[Tensor, ...], order: int) -> tuple[Tensor, ...]:
     return tuple(Tensor.named(name) for name in ("K", "V", *(("Theta", "A", "B") if directions else ())))
 
 
-def check_size(tensors: Iterable[Tensor], samples: int) -> None:
-    """InputError for tensors with N^4 components at too many different inputs."""
-    beyond = [t.name for t in tensors if t.level > 1 or t.order > 0]
-    if samples > MOST_INPUTS and beyond:
+def check_size(tensors: Iterable[Tensor], samples: int, memory: bool = False) -> None:
+    """InputError for tensors with N^4 components and more at too many different inputs.
+
+    ``memory``: layers whose neurons keep their past, with averages at two depths.
+    """
+    beyond = [t for t in tensors if t.cost > 0]
+    most = MOST_BEYOND if memory or any(t.cost > 1 for t in beyond) else MOST_INPUTS
+    if samples > most and beyond:
+        largest = max(beyond, key=lambda t: t.level)
         raise InputError(
-            f"{samples} different inputs: {beyond[0]}, which this flow needs, has N^4 components and is offered for "
-            f"N <= {MOST_INPUTS}; flow the inputs in groups of four, or ask K and Theta at order 0"
+            f"{samples} different inputs: {largest.name}, which this flow needs, has N^{2 * largest.level} components "
+            f"and is offered for N <= {most}; flow the inputs in groups, or ask K and Theta at order 0"
         )

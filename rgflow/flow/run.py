@@ -15,9 +15,12 @@ from rgflow.flow.steps import steps
 from rgflow.layers import Law
 from rgflow.layers.laws import value
 from rgflow.network import Network
+from rgflow.progress import progress_bar
 
 
-def run(net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin: Start) -> History:
+def run(
+    net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin: Start, progress: bool = False
+) -> History:
     """All tensors of the Systems at every layer, starting from the first layer.
 
     Parameters
@@ -31,8 +34,11 @@ def run(net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin:
     """
     known = first_layer(net, rules[0], begin.overlap)
     system = next(iter(systems.values()))
-    flow = run_one if system.samples == "one" else run_many
-    return checked(net, flow(net.activation, system.tensors, known, steps(net, systems, rules)))
+    through = steps(net, systems, rules)
+    if system.samples == "one":
+        return checked(net, run_one(net.activation, system.tensors, known, through))
+    with progress_bar(progress, "averages", len(through)) as advance:
+        return checked(net, run_many(net.activation, system.tensors, known, through, advance))
 
 
 def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:

@@ -99,11 +99,24 @@ def test_both_or_neither_start():
         rg.flow("tanh", first_kernel=1.0)
 
 
-def test_more_than_four_inputs():
-    x = np.random.default_rng(0).normal(size=(5, 3))
-    with pytest.raises(rg.InputError, match="N <= 4"):
+def test_how_many_inputs():
+    x = np.random.default_rng(0).normal(size=(11, 3))
+    with pytest.raises(rg.InputError, match="N <= 10"):
         rg.flow(NET, x, tensors="V")
-    assert rg.flow(NET, x, tensors=["K", "Theta"], order=0)["K"].shape == (3, 5, 5)
+    with pytest.raises(rg.InputError, match="V6.* N <= 4"):
+        rg.flow(NET, x[:5], tensors=["K", "V"], order=2)
+    assert rg.flow(NET, x, tensors=["K", "Theta"], order=0)["K"].shape == (3, 11, 11)
+
+
+def test_six_inputs_are_fifteen_times_four():
+    """Each component knows only the inputs that it names."""
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    six, four = rg.flow(NET, x, tensors=["V", "D"]), rg.flow(NET, x[[5, 0, 3, 2]], tensors=["V", "D"])
+    at = np.ix_(range(3), *4 * [[5, 0, 3, 2]])
+    for name in ("V", "D"):
+        slack = (six["numerical_error"] + four["numerical_error"]).sel(coefficient=name).values
+        assert (np.abs(six[name].values[at] - four[name].values).max(axis=(1, 2, 3, 4)) <= slack).all()
+        assert np.abs(six[name].values[-1]).max() > 1e6 * slack[-1]
 
 
 def test_kinks():
