@@ -16,6 +16,7 @@ from rgflow.algebra import Recursion, System, Tensor
 from rgflow.derive import closure, derive
 from rgflow.errors import (
     AccuracyError,
+    DomainWarning,
     FormulaError,
     InputError,
     KinkError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.projection import Projection as Projection
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
+    from rgflow.predict.training.trained import trained as trained
     from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
     from rgflow.scaling.variation import variation as variation
@@ -68,6 +70,7 @@ _LATER = {
     "phase_diagram": "rgflow.universality",
     "solve": "rgflow.universality",
     "suggest_variation": "rgflow.scaling",
+    "trained": "rgflow.predict.training.trained",
     "tune": "rgflow.universality",
     "variation": "rgflow.scaling",
     "variation_network": "rgflow.scaling",
@@ -87,6 +90,7 @@ __all__ = [
     "AccuracyError",
     "Activation",
     "Dense",
+    "DomainWarning",
     "FormulaError",
     "InputError",
     "KinkError",

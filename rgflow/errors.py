@@ -84,3 +84,7 @@ class NoCriticalPoint(RgflowError):
 
 class StoreError(RgflowError, OSError):
     """A file or a cache directory that cannot be read or written."""
+
+
+class DomainWarning(UserWarning):
+    """A number was given although an expansion is near or beyond the end of its domain; the message says how far."""

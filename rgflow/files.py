@@ -17,8 +17,8 @@ from rgflow.network import Network
 if TYPE_CHECKING:
     import xarray
 
-FLOWS = ("coefficients", "totals")
-KINDS = (*FLOWS, "phase diagram", "variation", "variation diagram")
+WITH_NETWORK = ("coefficients", "totals", "posterior", "trained")
+KINDS = (*WITH_NETWORK, "phase diagram", "variation", "variation diagram")
 
 
 def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
@@ -38,7 +38,7 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            "save takes a Dataset that rgflow.flow, total, sample, phase_diagram or variation returned; "
+            "save takes a Dataset that rgflow.flow, total, sample, posterior, trained, phase_diagram or variation returned; "
             f"this is {lacking}"
         )
     target, zarr = _format(path)
@@ -98,7 +98,7 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     """Why a Dataset is not a result of rgflow, or None if it is one: what save refuses, load refuses."""
     if ds.attrs.get("kind") not in KINDS:
         return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
-    if ds.attrs["kind"] not in FLOWS:
+    if ds.attrs["kind"] not in WITH_NETWORK:
         try:
             activation(ds.attrs.get("activation"))
         except RgflowError as error:

@@ -31,10 +31,11 @@ BELOW = {
     "flow": ("network", "derive", "codegen"),
     "universality": ("flow",),
     "sampling": ("network", "activations"),
+    "predict": ("universality",),
     "scaling": ("universality",),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "scaling", "sampling", "files"),
+    "plots": ("components", "predict", "scaling", "sampling", "files"),
     "cli": ("plots",),
 }
 GROUND = {"errors", "version", "discovery", "progress"}

@@ -78,7 +78,7 @@ def given(net: Network, inputs: Any = None, first_kernel: Any = None) -> Given:
 
 
 def _from_inputs(net: Network, inputs: Any) -> Given:
-    x = _floats("inputs", inputs)
+    x = finite("inputs", inputs)
     n_0 = net.widths[0]
     x = x[None, :] if x.ndim == 1 else x
     if x.ndim != 2 or x.shape[1] != n_0:
@@ -93,7 +93,7 @@ def _from_inputs(net: Network, inputs: Any) -> Given:
 
 
 def _from_kernel(first: Layer, first_kernel: Any) -> Given:
-    kernel = _floats("first_kernel", first_kernel, "fiu")
+    kernel = finite("first_kernel", first_kernel, "fiu")
     kernel = kernel[None, None] if kernel.ndim == 0 else kernel
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError(f"first_kernel has shape {np.shape(first_kernel)}; give a number or an N x N matrix")
@@ -167,7 +167,7 @@ def _refuse_indefinite(name: str, matrix: Floats, slack: float) -> None:
         raise InputError(f"{name} is not positive semidefinite (eigenvalue {lowest:.3g}); no inputs have it")
 
 
-def _floats(name: str, values: Any, kinds: str = "fiub") -> Floats:
+def finite(name: str, values: Any, kinds: str = "fiub") -> Floats:
     """A finite array of float64 that is not empty, from numbers: text is not parsed, a mask is not dropped."""
     if np.ma.is_masked(values) or (isinstance(values, (list, tuple)) and any(map(np.ma.is_masked, values))):
         raise InputError(f"{name} holds masked entries, which have no value; leave them out or fill them (.filled)")

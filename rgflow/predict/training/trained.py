@@ -1,0 +1,197 @@
+r"""``trained``: networks of finite width after training, at first order in 1/n.
+
+Gradient descent on L = 1/2 sum (z - y)^2 from random initialisations,
+
+    theta <- theta - eta lambda dL/dtheta,
+
+with the learning-rate tensor lambda (lambda_b for biases, lambda_W/n_{l-1} for weights). At infinite width the
+tangent kernel stays what it was and z(T) = z - Theta u (1 - (1 - eta Theta)^T)(z - y), u the inverse of Theta on the
+training inputs. At order 1/n the kernel fluctuates from network to network (K_1, Theta_1, D, F, A, B) and changes while
+it learns (P, Q, R, S, T, U: representation learning). Source: PDLT chapter 10 and its last chapter; here the sum over
+the trees of :mod:`rgflow.predict.training.trees`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rgflow.checks import whole
+from rgflow.errors import AccuracyError, DomainWarning, InputError, OrderError
+from rgflow.network import Network
+from rgflow.network.describe import described
+from rgflow.predict.data import task
+from rgflow.predict.training.clock import Clock
+from rgflow.predict.training.doubts import doubts
+from rgflow.predict.training.ensemble import EPSILON, Ensemble, ensemble, flowed
+from rgflow.predict.training.parts import NAMES, Variables, errors, kernels, predictions
+
+if TYPE_CHECKING:
+    import xarray
+
+
+CONVENTIONS = (
+    "loss 1/2 sum (z - y)^2 over training inputs and outputs; learning_rate times lambda_b for biases and "
+    "lambda_W/n_{l-1} for weights; *_shift is the term of order 1/n at the widths of the network"
+)
+
+
+def trained(
+    net: Network,
+    train: Any,
+    test: Any,
+    *,
+    learning_rate: float | None = None,
+    steps: int | None = None,
+    time: float | None = None,
+    order: int = 1,
+    kinks: str = "error",
+    progress: bool = False,
+) -> xarray.Dataset:
+    """Mean and covariance, over initialisations, of the predictions of trained networks.
+
+    Parameters
+    ----------
+    net : MLP or Network
+    train : (inputs, targets)
+        Arrays (N, n_0) and (N, n_out); (N,) for one output.
+    test : inputs, or (inputs, targets)
+        Arrays (M, n_0) and (M, n_out). With targets the expected squared error is split. At order 1 all inputs that
+        differ are ten at most; give test inputs in groups.
+    learning_rate : float or None
+        eta of gradient descent with the whole training set; None is gradient flow, dtheta/dt = -lambda dL/dtheta.
+    steps, time : int, float or None
+        How long: the number of steps, or the time of gradient flow; None is until the training error is gone.
+    order : 0 or 1
+        Order in 1/n. 0 is infinite width, for any number of inputs.
+    kinks : "error" or "almost_everywhere"
+        As in :func:`rgflow.flow`. Training at order 1 needs sigma''; ReLU and its like are refused by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``test``, ``output`` (twice in covariances: ``test_``, ``output_``), ``mode`` (training modes, the
+        eigenvectors of the tangent kernel) and ``part``.
+        ``mean``, ``covariance``: all known orders; ``mean_infinite``, ``covariance_infinite``: infinite width;
+        ``mean_shift``, ``covariance_shift``: the order 1/n at the network's widths, left out is O(1/n^2), with
+        ``*_part`` by origin: prior (K_1), NTK mean (Theta_1), NTK with prior (D, F), NTK fluctuation (A, B), dNTK
+        (P, Q), ddNTK I (R) and ddNTK II (S, T, U), of which the last three are representation learning. V alone has no
+        part in them. ``*_numerical_error``: what errors of the tensors do to these, an estimate.
+        ``ntk``, ``ntk_shift``, ``ntk_change`` (test, test_): mean tangent kernel Theta, Theta_1/n, and what training
+        adds to it at order 1/n, for outputs (output, output_).
+        ``eigenvalue``, ``left``, ``kernel_fluctuation`` (mode): of the mean tangent kernel on the training inputs, what
+        is left of each mode's error, and the kernel's standard deviation relative to its mean.
+        ``error_infinite``, ``error_shift`` (contribution, test, output) with test targets: expected squared error from
+        "bias", "variance" and "representation learning".
+        ``trusted``: whether no doubt stands in ``attrs["doubts"]``.
+
+    Raises
+    ------
+    InputError
+        Shapes; learning_rate not below 2/largest eigenvalue; training inputs whose tangent kernel is singular, without
+        ``steps`` or ``time``; too many inputs.
+    OrderError, KinkError, AccuracyError
+        As in :func:`rgflow.flow`.
+
+    Warns
+    -----
+    DomainWarning
+        When the order 1/n is not small: see ``attrs["doubts"]``.
+
+    >>> from rgflow.network import MLP
+    >>> net = MLP([1, 100, 100, 1], "sin", C_b=0.1)
+    >>> ds = trained(net, ([[0.5], [1.5]], [1.0, -1.0]), [[0.5], [1.0]], learning_rate=0.2)
+    >>> ds["mean"].values[:, 0].round(6).tolist()  # a training input is learnt
+    [1.0, 0.072803]
+    """
+    if order not in (0, 1) or isinstance(order, bool):
+        raise OrderError(f"order={order!r}: training is known to order 0 and 1 in 1/n")
+    clock = _clock(learning_rate, steps, time)
+    data = task(net, train, test)
+    ds = flowed(net, data, order, kinks, progress)
+    known, moved = ensemble(ds, data), ensemble(ds, data, displaced=True)
+    _check(known, clock, float(np.abs(moved.eigenvalues - known.eigenvalues).max()))
+    variables = {**predictions(known, moved, clock, order), **kernels(known, clock, order)}
+    variables |= _modes(known, clock, order)
+    if data.answers is not None:
+        variables |= errors(variables, data.answers, order)
+    reasons = doubts(net, ds, known, clock, variables) if order else ()
+    return _dataset(net, clock, order, kinks, variables, reasons)
+
+
+def _clock(learning_rate: Any, steps: Any, time: Any) -> Clock:
+    if learning_rate is None:
+        if steps is not None:
+            raise InputError(f"steps={steps!r} without a learning rate; give learning_rate=, or time= of gradient flow")
+        return Clock(None, inf if time is None else _positive("time", time))
+    if time is not None:
+        raise InputError(f"time={time!r} is that of gradient flow; gradient descent with a learning rate takes steps=")
+    return Clock(_positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < inf:
+        raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
+    return float(value)
+
+
+def _check(known: Ensemble, clock: Clock, doubt: float) -> None:
+    """Refuse training that diverges, and training without end on a singular kernel."""
+    largest, smallest = known.eigenvalues[-1], known.eigenvalues[0]
+    if clock.step is not None and clock.step * largest >= 2:
+        raise InputError(
+            f"learning_rate={clock.step!r} diverges: the tangent kernel of the training inputs has the eigenvalue "
+            f"{largest:.6g}; take less than 2/{largest:.6g} = {2 / largest:.6g}"
+        )
+    least = len(known.eigenvalues) * EPSILON * largest + 2 * doubt
+    if clock.end == inf and smallest <= least:
+        raise InputError(
+            f"the tangent kernel of the training inputs is singular (eigenvalues from {smallest:.3g} to "
+            f"{largest:.3g}): two inputs are the same, or too near; leave one out, or train for a given number of steps"
+        )
+
+
+def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
+    found: Variables = {
+        "eigenvalue": (("mode",), known.eigenvalues),
+        "left": (("mode",), clock.left(known.eigenvalues)),
+    }
+    if order:
+        found["kernel_fluctuation"] = (("mode",), known.fluctuations())
+    return found
+
+
+def _dataset(
+    net: Network, clock: Clock, order: int, kinks: str, variables: Variables, reasons: tuple[str, ...]
+) -> xarray.Dataset:
+    import xarray
+
+    for name, (_, values) in variables.items():
+        if not np.isfinite(values).all():
+            raise AccuracyError(f"{name} overflows: train for fewer steps, or take a smaller learning rate")
+    if reasons:
+        warnings.warn("trained at order 1/n: " + "; ".join(reasons), DomainWarning, stacklevel=3)
+    _, attrs = described(net, "trained", kinks, CONVENTIONS)
+    coords: dict[str, Any] = {"part": list(NAMES)} if order else {}
+    if "error_infinite" in variables:
+        coords["contribution"] = ["bias", "variance", "representation learning"]
+    variables["trusted"] = ((), not reasons)
+    algorithm = "gradient flow" if clock.step is None else "gradient descent"
+    how_long = (
+        "until convergence" if clock.end == inf else ("time" if clock.step is None else "steps") + f" {clock.end:g}"
+    )
+    return xarray.Dataset(
+        variables,
+        coords,
+        {
+            **attrs,
+            "order": order,
+            "algorithm": algorithm,
+            "learning_rate": 0.0 if clock.step is None else clock.step,
+            "duration": how_long,
+            "doubts": "; ".join(reasons),
+        },
+    )
