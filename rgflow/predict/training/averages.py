@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, product
+from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,19 @@ class Terms:
 
     paired: dict[str, Any] = field(default_factory=lambda: defaultdict(float))
     apart: dict[str, Any] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, other: Terms) -> None:
+        """Add other sums to these."""
+        for mine, theirs in ((self.paired, other.paired), (self.apart, other.apart)):
+            for letter, value in theirs.items():
+                mine[letter] = mine[letter] + value
+
+    def swapped(self) -> Terms:
+        """The same with the two samples exchanged, and the two outputs."""
+        return Terms(
+            {letter: value.T for letter, value in self.paired.items()},
+            {letter: value.transpose(1, 0, 3, 2) for letter, value in self.apart.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -114,11 +128,16 @@ def mean(ensemble: Ensemble, clock: Clock, diagrams: Iterable[Diagram], order: i
 def covariance(ensemble: Ensemble, clock: Clock, diagrams: Sequence[Diagram], order: int) -> Terms:
     """Cov of a sum of diagrams between all test samples: what joins the two in a term."""
     found = Terms()
-    for first, second in product(diagrams, repeat=2):
-        if cost(first) + cost(second) <= 2 * order:
-            labels = count()
+    for i, first in enumerate(diagrams):
+        for second in diagrams[: i + 1]:
+            if cost(first) + cost(second) > 2 * order:
+                continue
+            terms, labels = Terms(), count()
             pair = [(first, grown(first, labels)), (second, grown(second, labels))]
-            _average(ensemble, pair, clock, order, found, connected=True)
+            _average(ensemble, pair, clock, order, terms, connected=True)
+            found.add(terms)
+            if second is not first:
+                found.add(terms.swapped())
     return found
 
 
@@ -228,10 +247,18 @@ def _letter(moment: Moment) -> str:
 
 
 def _contract(operands: list[Any], output: list[int]) -> Floats:
-    """numpy.einsum over labels of any size."""
+    """numpy.einsum over labels of any size, in an order of contractions that is looked for once."""
     names: dict[int, int] = {}
-    renamed = [
-        [names.setdefault(label, len(names)) for label in operand] if isinstance(operand, list) else operand
-        for operand in operands
-    ]
-    return np.asarray(np.einsum(*renamed, [names[label] for label in output], optimize="greedy"))
+    arrays = operands[::2]
+    labels = tuple(tuple(names.setdefault(label, len(names)) for label in labels) for labels in operands[1::2])
+    final = tuple(names[label] for label in output)
+    path = _path(labels, tuple(array.shape for array in arrays), final)
+    operands = [operand for pair in zip(arrays, map(list, labels), strict=True) for operand in pair]
+    return np.asarray(np.einsum(*operands, list(final), optimize=path))
+
+
+@lru_cache(maxsize=16384)
+def _path(labels: tuple[tuple[int, ...], ...], shapes: tuple[tuple[int, ...], ...], output: tuple[int, ...]) -> Any:
+    dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
+    operands = [operand for pair in zip(dummies, map(list, labels), strict=True) for operand in pair]
+    return np.einsum_path(*operands, list(output), optimize="greedy")[0]

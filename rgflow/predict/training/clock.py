@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgflow.checks import whole
+from rgflow.errors import InputError
 from rgflow.predict.training.trees import Diagram, Node
 
 Floats = NDArray[np.float64]
@@ -139,6 +141,56 @@ class Clock:
         if self.step is None:
             return np.exp(-self.end * eigenvalues)
         return np.asarray((1 - self.step * eigenvalues) ** self.end)
+
+    def check(self, eigenvalues: Floats, doubt: float, kernel: str) -> None:
+        """Refuse training that diverges, and training without end on a singular kernel: InputError.
+
+        ``doubt`` is the error of the eigenvalues (ascending) beyond their rounding, ``kernel`` their kernel's name.
+        """
+        largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0])
+        if self.step is not None and self.step * largest >= 2:
+            raise InputError(
+                f"learning_rate={self.step!r} diverges: the {kernel} has the eigenvalue {largest:.6g}; take less than "
+                f"2/{largest:.6g} = {2 / largest:.6g}"
+            )
+        least = len(eigenvalues) * np.finfo(float).eps * largest + 2 * doubt
+        if self.end == inf and smallest <= least:
+            raise InputError(
+                f"the {kernel} is singular (eigenvalues from {smallest:.3g} to {largest:.3g}): two inputs are the "
+                "same, or too near; leave one out, or train for a given number of steps"
+            )
+
+    @property
+    def name(self) -> str:
+        """Of the algorithm."""
+        return "gradient flow" if self.step is None else "gradient descent"
+
+    @property
+    def duration(self) -> str:
+        """How long, in words."""
+        if self.end == inf:
+            return "until convergence"
+        return ("time" if self.step is None else "steps") + f" {self.end:g}"
+
+
+def algorithm(learning_rate: Any, steps: Any, time: Any) -> Clock:
+    """The algorithm that a user means: gradient flow without a learning rate; until convergence if nothing is said.
+
+    Raises InputError for values that are not positive, steps without a rate and a time with one.
+    """
+    if learning_rate is None:
+        if steps is not None:
+            raise InputError(f"steps={steps!r} without a learning rate; give learning_rate=, or time= of gradient flow")
+        return Clock(None, inf if time is None else _positive("time", time))
+    if time is not None:
+        raise InputError(f"time={time!r} is that of gradient flow; gradient descent with a learning rate takes steps=")
+    return Clock(_positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < inf:
+        raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
+    return float(value)
 
 
 def _along(values: Floats, axis: int, count: int) -> Floats:

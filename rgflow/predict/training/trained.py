@@ -14,19 +14,17 @@ the trees of :mod:`rgflow.predict.training.trees`.
 from __future__ import annotations
 
 import warnings
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.checks import whole
-from rgflow.errors import AccuracyError, DomainWarning, InputError, OrderError
+from rgflow.errors import AccuracyError, DomainWarning, OrderError
 from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.predict.data import task
-from rgflow.predict.training.clock import Clock
+from rgflow.predict.training.clock import Clock, algorithm
 from rgflow.predict.training.doubts import doubts
-from rgflow.predict.training.ensemble import EPSILON, Ensemble, ensemble, flowed
+from rgflow.predict.training.ensemble import Ensemble, ensemble, flowed
 from rgflow.predict.training.parts import NAMES, Variables, errors, kernels, predictions
 
 if TYPE_CHECKING:
@@ -109,49 +107,18 @@ def trained(
     """
     if order not in (0, 1) or isinstance(order, bool):
         raise OrderError(f"order={order!r}: training is known to order 0 and 1 in 1/n")
-    clock = _clock(learning_rate, steps, time)
+    clock = algorithm(learning_rate, steps, time)
     data = task(net, train, test)
     ds = flowed(net, data, order, kinks, progress)
     known, moved = ensemble(ds, data), ensemble(ds, data, displaced=True)
-    _check(known, clock, float(np.abs(moved.eigenvalues - known.eigenvalues).max()))
+    doubt = float(np.abs(moved.eigenvalues - known.eigenvalues).max())
+    clock.check(known.eigenvalues, doubt, "tangent kernel of the training inputs")
     variables = {**predictions(known, moved, clock, order), **kernels(known, clock, order)}
     variables |= _modes(known, clock, order)
     if data.answers is not None:
         variables |= errors(variables, data.answers, order)
     reasons = doubts(net, ds, known, clock, variables) if order else ()
     return _dataset(net, clock, order, kinks, variables, reasons)
-
-
-def _clock(learning_rate: Any, steps: Any, time: Any) -> Clock:
-    if learning_rate is None:
-        if steps is not None:
-            raise InputError(f"steps={steps!r} without a learning rate; give learning_rate=, or time= of gradient flow")
-        return Clock(None, inf if time is None else _positive("time", time))
-    if time is not None:
-        raise InputError(f"time={time!r} is that of gradient flow; gradient descent with a learning rate takes steps=")
-    return Clock(_positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < inf:
-        raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
-    return float(value)
-
-
-def _check(known: Ensemble, clock: Clock, doubt: float) -> None:
-    """Refuse training that diverges, and training without end on a singular kernel."""
-    largest, smallest = known.eigenvalues[-1], known.eigenvalues[0]
-    if clock.step is not None and clock.step * largest >= 2:
-        raise InputError(
-            f"learning_rate={clock.step!r} diverges: the tangent kernel of the training inputs has the eigenvalue "
-            f"{largest:.6g}; take less than 2/{largest:.6g} = {2 / largest:.6g}"
-        )
-    least = len(known.eigenvalues) * EPSILON * largest + 2 * doubt
-    if clock.end == inf and smallest <= least:
-        raise InputError(
-            f"the tangent kernel of the training inputs is singular (eigenvalues from {smallest:.3g} to "
-            f"{largest:.3g}): two inputs are the same, or too near; leave one out, or train for a given number of steps"
-        )
 
 
 def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
@@ -179,19 +146,15 @@ def _dataset(
     if "error_infinite" in variables:
         coords["contribution"] = ["bias", "variance", "representation learning"]
     variables["trusted"] = ((), not reasons)
-    algorithm = "gradient flow" if clock.step is None else "gradient descent"
-    how_long = (
-        "until convergence" if clock.end == inf else ("time" if clock.step is None else "steps") + f" {clock.end:g}"
-    )
     return xarray.Dataset(
         variables,
         coords,
         {
             **attrs,
             "order": order,
-            "algorithm": algorithm,
+            "algorithm": clock.name,
             "learning_rate": 0.0 if clock.step is None else clock.step,
-            "duration": how_long,
+            "duration": clock.duration,
             "doubts": "; ".join(reasons),
         },
     )
