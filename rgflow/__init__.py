@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.projection import Projection as Projection
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
+    from rgflow.predict.aspect.ratio import aspect_ratio as aspect_ratio
+    from rgflow.predict.information.entropy import information as information
     from rgflow.predict.training.trained import trained as trained
     from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
@@ -63,9 +65,11 @@ _LATER = {
     "Projection": "rgflow.network.kinds.projection",
     "Reduced": "rgflow.network.kinds.reduced",
     "Residual": "rgflow.network.kinds.residual",
+    "aspect_ratio": "rgflow.predict.aspect.ratio",
     "closed_form": "rgflow.brackets.closed",
     "correlation_lengths": "rgflow.universality",
     "criticality": "rgflow.universality",
+    "information": "rgflow.predict.information.entropy",
     "learning_rates": "rgflow.universality",
     "phase_diagram": "rgflow.universality",
     "solve": "rgflow.universality",

@@ -17,7 +17,7 @@ from rgflow.network import Network
 if TYPE_CHECKING:
     import xarray
 
-WITH_NETWORK = ("coefficients", "totals", "posterior", "trained")
+WITH_NETWORK = ("coefficients", "totals", "posterior", "trained", "information")
 KINDS = (*WITH_NETWORK, "phase diagram", "variation", "variation diagram")
 
 
@@ -38,8 +38,8 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            "save takes a Dataset that rgflow.flow, total, sample, posterior, trained, phase_diagram or variation returned; "
-            f"this is {lacking}"
+            "save takes a Dataset that rgflow.flow, total, sample, information, posterior, trained, phase_diagram or "
+            f"variation returned; this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:

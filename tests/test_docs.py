@@ -219,7 +219,7 @@ def test_commands_of_the_readme():
     run, test = marked_block("run").splitlines(), marked_block("test").splitlines()
     assert run[0] == "pip install ."
     assert run[1].startswith("rgflow flow tanh ")
-    assert test == ['pip install -e ".[test]"', "pytest"]
+    assert test == ['pip install -e ".[test]"', "pytest -n auto --dist loadfile"]
 
 
 def test_ci_runs_the_readme_s_own_command():

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rgflow.cli.aspect import aspect
 from rgflow.cli.critical import critical
 from rgflow.cli.derive import derive
 from rgflow.cli.flow import flow
@@ -47,6 +48,7 @@ def rgflow(
       rgflow flow tanh --width 128 --depth 32
       rgflow flow gelu --width 64 --depth 8 --check 1000
       rgflow critical gelu --table
+      rgflow aspect tanh --width 512
       rgflow solve V relu
       rgflow phase tanh --plot phase.png
       rgflow variation tanh --depth 100 --beta 0.2
@@ -58,6 +60,7 @@ def rgflow(
 app.command()(derive)
 app.command()(flow)
 app.command()(critical)
+app.command()(aspect)
 app.command()(solve)
 app.command()(phase)
 app.command()(variation)

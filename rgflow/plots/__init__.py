@@ -1,5 +1,6 @@
 """Pictures of flows and phases: theory as lines, sampled networks as points. Functions take axes, return them."""
 
+from rgflow.plots.aspect import plot_aspect
 from rgflow.plots.critical import plot_power_laws
 from rgflow.plots.files import write_picture
 from rgflow.plots.flow import plot_flow
@@ -7,6 +8,7 @@ from rgflow.plots.phase import plot_phase
 from rgflow.plots.variation import plot_variation, plot_variation_phases
 
 __all__ = [
+    "plot_aspect",
     "plot_flow",
     "plot_phase",
     "plot_power_laws",

@@ -103,7 +103,7 @@ def test_how_many_inputs():
     x = np.random.default_rng(0).normal(size=(11, 3))
     with pytest.raises(rg.InputError, match="N <= 10"):
         rg.flow(NET, x, tensors="V")
-    with pytest.raises(rg.InputError, match="V6.* N <= 4"):
+    with pytest.raises(rg.InputError, match=r"V6.* N <= 4"):
         rg.flow(NET, x[:5], tensors=["K", "V"], order=2)
     assert rg.flow(NET, x, tensors=["K", "Theta"], order=0)["K"].shape == (3, 11, 11)
 

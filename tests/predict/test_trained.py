@@ -237,6 +237,13 @@ def test_a_step_that_some_networks_do_not_survive():
         rg.trained(network(), (X[:2], Y), TEST, learning_rate=rate(3, 1.9))
 
 
+def test_nearly_equal_inputs_are_doubted_and_what_overflows_is_refused():
+    with pytest.warns(rg.DomainWarning, match="numerical error of the mean"):
+        rg.trained(network(), ([[1.0, 0.5], [1.0, 0.5001]], Y), X[2])
+    with pytest.raises(rg.AccuracyError, match="mean_shift overflows"):
+        rg.trained(network(), (X[:2], 1e150 * Y), X[2])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+LOST = 1e-3  # of a number: its digits are no longer worth printing
 NEGLIGIBLE = 0.01  # of the variance before training
 BOUND = 0.5  # of a standard deviation relative to its mean, and of a shift relative to what it shifts
 
@@ -42,6 +43,10 @@ def doubts(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, vari
                 f"two standard deviations above its mean the tangent kernel makes learning_rate={clock.step:.6g} "
                 f"diverge; take less than {2 * clock.step / reach:.3g}"
             )
+    for name in ("mean", "covariance"):
+        error, value = (np.abs(variables[f"{name}{suffix}"][1]).max() for suffix in ("_numerical_error", ""))
+        if error > LOST * value:
+            found.append(f"the numerical error of the {name}, {error:.1e}, is a part of its size: inputs are too near")
     for name, shift, size in _shifts(variables, known):
         beyond = shift > BOUND * size
         if beyond.any():

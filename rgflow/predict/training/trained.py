@@ -113,10 +113,11 @@ def trained(
     known, moved = ensemble(ds, data), ensemble(ds, data, displaced=True)
     doubt = float(np.abs(moved.eigenvalues - known.eigenvalues).max())
     clock.check(known.eigenvalues, doubt, "tangent kernel of the training inputs")
-    variables = {**predictions(known, moved, clock, order), **kernels(known, clock, order)}
-    variables |= _modes(known, clock, order)
-    if data.answers is not None:
-        variables |= errors(variables, data.answers, order)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
+        variables = {**predictions(known, moved, clock, order), **kernels(known, clock, order)}
+        variables |= _modes(known, clock, order)
+        if data.answers is not None:
+            variables |= errors(variables, data.answers, order)
     reasons = doubts(net, ds, known, clock, variables) if order else ()
     return _dataset(net, clock, order, kinks, variables, reasons)
 
@@ -138,7 +139,7 @@ def _dataset(
 
     for name, (_, values) in variables.items():
         if not np.isfinite(values).all():
-            raise AccuracyError(f"{name} overflows: train for fewer steps, or take a smaller learning rate")
+            raise AccuracyError(f"{name} overflows: take smaller targets, fewer steps or a smaller learning rate")
     if reasons:
         warnings.warn("trained at order 1/n: " + "; ".join(reasons), DomainWarning, stacklevel=3)
     _, attrs = described(net, "trained", kinks, CONVENTIONS)
