@@ -189,7 +189,7 @@ plt.show()
 # errors over five networks; `benchmarks/depth_of_digits.py` did it (ten minutes), this page reads its results.
 
 # %%
-results = Path(rg.__file__).parents[1] / "benchmarks" / "results" / "depth_of_digits.json"
+results = Path("../benchmarks/results/depth_of_digits.json")  # beside this folder in the repository
 rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
 COLOURS = {("tanh", 10_000): ORANGE, ("tanh", 40_000): GREEN, ("relu", 10_000): PINK, ("relu", 40_000): BLUE}
 ratio_of = {name: rg.aspect_ratio(name, n_out=10).optimal for name in ("tanh", "relu")}

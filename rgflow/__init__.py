@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
     from rgflow.predict.aspect.ratio import aspect_ratio as aspect_ratio
+    from rgflow.predict.bayes.posterior import posterior as posterior
+    from rgflow.predict.bayes.prior import prior as prior
     from rgflow.predict.information.entropy import information as information
     from rgflow.predict.training.trained import trained as trained
     from rgflow.scaling.growth import variation_phases as variation_phases
@@ -72,6 +74,8 @@ _LATER = {
     "information": "rgflow.predict.information.entropy",
     "learning_rates": "rgflow.universality",
     "phase_diagram": "rgflow.universality",
+    "posterior": "rgflow.predict.bayes.posterior",
+    "prior": "rgflow.predict.bayes.prior",
     "solve": "rgflow.universality",
     "suggest_variation": "rgflow.scaling",
     "trained": "rgflow.predict.training.trained",

@@ -15,9 +15,14 @@ named = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def executed(source: str, folder: Path):
-    """The notebook of a percent script, with its outputs; raises CellExecutionError where a cell fails."""
+    """The notebook of a percent script, with its outputs; raises CellExecutionError where a cell fails.
+
+    It runs in a folder of its own, beside the results of the benchmarks as in the repository.
+    """
     notebook = jupytext.reads(source, fmt="py:percent")
-    where = {"metadata": {"path": str(folder)}}
+    (folder / "notebooks").mkdir()
+    (folder / "benchmarks").symlink_to(NOTEBOOKS[0].parents[1] / "benchmarks")
+    where = {"metadata": {"path": str(folder / "notebooks")}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
     return notebook
 
