@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from rgflow.predict.bayes.posterior import posterior as posterior
     from rgflow.predict.bayes.prior import prior as prior
     from rgflow.predict.information.entropy import information as information
+    from rgflow.predict.training.nearly_kernel import nearly_kernel_predict as nearly_kernel_predict
+    from rgflow.predict.training.quadratic_model import QuadraticModel as QuadraticModel
+    from rgflow.predict.training.readout import readout_only as readout_only
     from rgflow.predict.training.trained import trained as trained
     from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
@@ -65,6 +68,7 @@ _LATER = {
     "Linear": "rgflow.network.kinds.linear",
     "Orthogonal": "rgflow.network.kinds.orthogonal",
     "Projection": "rgflow.network.kinds.projection",
+    "QuadraticModel": "rgflow.predict.training.quadratic_model",
     "Reduced": "rgflow.network.kinds.reduced",
     "Residual": "rgflow.network.kinds.residual",
     "aspect_ratio": "rgflow.predict.aspect.ratio",
@@ -73,9 +77,11 @@ _LATER = {
     "criticality": "rgflow.universality",
     "information": "rgflow.predict.information.entropy",
     "learning_rates": "rgflow.universality",
+    "nearly_kernel_predict": "rgflow.predict.training.nearly_kernel",
     "phase_diagram": "rgflow.universality",
     "posterior": "rgflow.predict.bayes.posterior",
     "prior": "rgflow.predict.bayes.prior",
+    "readout_only": "rgflow.predict.training.readout",
     "solve": "rgflow.universality",
     "suggest_variation": "rgflow.scaling",
     "trained": "rgflow.predict.training.trained",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import xarray
 
 WITH_NETWORK = ("coefficients", "totals", "posterior", "trained", "information")
-KINDS = (*WITH_NETWORK, "phase diagram", "variation", "variation diagram")
+OF_ARRAYS = ("nearly kernel", "quadratic model")
+KINDS = (*WITH_NETWORK, *OF_ARRAYS, "phase diagram", "variation", "variation diagram")
 
 
 def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
@@ -38,8 +39,8 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            "save takes a Dataset that rgflow.flow, total, sample, information, posterior, trained, phase_diagram or "
-            f"variation returned; this is {lacking}"
+            "save takes a Dataset that rgflow.flow, total, sample, information, posterior, trained, phase_diagram, "
+            f"variation or nearly_kernel_predict returned; this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:
@@ -98,6 +99,8 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     """Why a Dataset is not a result of rgflow, or None if it is one: what save refuses, load refuses."""
     if ds.attrs.get("kind") not in KINDS:
         return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
+    if ds.attrs["kind"] in OF_ARRAYS:
+        return None
     if ds.attrs["kind"] not in WITH_NETWORK:
         try:
             activation(ds.attrs.get("activation"))

@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 SIGMA: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "tanh": (np.tanh, lambda z, s: 1 - s * s),
     "sin": (np.sin, lambda z, s: np.cos(z)),
+    "relu": (lambda z: np.maximum(z, 0.0), lambda z, s: np.heaviside(z, 0.0)),
 }
 """sigma(z), and sigma'(z) from z and sigma(z)."""
 

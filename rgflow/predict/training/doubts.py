@@ -43,11 +43,9 @@ def doubts(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, vari
                 f"two standard deviations above its mean the tangent kernel makes learning_rate={clock.step:.6g} "
                 f"diverge; take less than {2 * clock.step / reach:.3g}"
             )
-    for name in ("mean", "covariance"):
-        error, value = (np.abs(variables[f"{name}{suffix}"][1]).max() for suffix in ("_numerical_error", ""))
-        if error > LOST * value:
-            found.append(f"the numerical error of the {name}, {error:.1e}, is a part of its size: inputs are too near")
-    for name, shift, size in _shifts(variables, known):
+    for name, shift, size, error in _shifts(variables, known):
+        if (error > LOST * size).any():
+            found.append(f"the numerical error of the {name}, {error.max():.1e}, shows in it: inputs are too near")
         beyond = shift > BOUND * size
         if beyond.any():
             at = int(beyond.any(axis=1).sum())
@@ -55,14 +53,15 @@ def doubts(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, vari
     return tuple(found)
 
 
-def _shifts(variables: Variables, known: Ensemble) -> Iterator[tuple[str, Floats, Floats]]:
-    """The shifts of mean and variance, and what they are measured by: also a part of outputs before training.
+def _shifts(variables: Variables, known: Ensemble) -> Iterator[tuple[str, Floats, Floats, Floats]]:
+    """Shifts of mean and variance, what they are measured by (also a part of outputs before training), their errors.
 
     What is learnt exactly has neither: nothing over nothing is no doubt.
     """
     count = len(known.eigenvalues)
     before = np.diagonal(known.tensors[Tensor.named("K")])[count:, None]
     spread = np.maximum(np.einsum("aaii->ai", variables["covariance_infinite"][1]), 0) + NEGLIGIBLE * before
-    change = np.einsum("aaii->ai", variables["covariance_shift"][1])
-    yield "mean", np.abs(variables["mean_shift"][1]), np.sqrt(spread) + np.abs(variables["mean_infinite"][1])
-    yield "variance", np.abs(change), spread
+    size = np.sqrt(spread) + np.abs(variables["mean_infinite"][1])
+    yield "mean", np.abs(variables["mean_shift"][1]), size, variables["mean_numerical_error"][1]
+    change, error = (np.einsum("aaii->ai", variables[f"covariance_{of}"][1]) for of in ("shift", "numerical_error"))
+    yield "variance", np.abs(change), spread, error

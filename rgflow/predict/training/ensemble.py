@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.algebra import Tensor
-from rgflow.errors import InputError
+from rgflow.errors import InputError, KinkError
 from rgflow.flow import flow
-from rgflow.network import Network
+from rgflow.network import Layer, Network
 from rgflow.predict.data import Task
 
 if TYPE_CHECKING:
@@ -89,9 +89,25 @@ def assemble(tensors: Mapping[Tensor, Floats], targets: Floats, width: float) ->
     return Ensemble(turned, modes.T @ targets, eigenvalues, width)
 
 
-def flowed(net: Network, task: Task, order: int, kinks: str, progress: bool) -> xarray.Dataset:
-    """The flow of all inputs that training to an order needs."""
+def flowed(net: Network, task: Task, order: int, progress: bool) -> xarray.Dataset:
+    """The flow of all inputs that training to an order needs.
+
+    Raises KinkError where neurons cross a kink as they learn: what training does is then not told by derivatives at
+    initialisation. Without hidden learning rates the tensors that would tell vanish.
+    """
+    kinked = order and net.activation.kinks
+    if kinked and any(map(_learns, net.layers[:-1])):
+        raise KinkError(
+            f"training of {net.activation.name} networks at order 1/n: neurons cross the kink as they learn, and "
+            "predictions move by more than 1/n (of ReLU like n^(-1/2)), which derivatives at initialisation do not "
+            "tell; take order=0, a smooth activation, or let the last layer learn alone (rgflow.readout_only)"
+        )
+    kinks = "almost_everywhere" if kinked else "error"
     return flow(net, task.inputs, tensors=LETTERS[order], order=order, kinks=kinks, progress=progress)
+
+
+def _learns(layer: Layer) -> bool:
+    return any(layer.value(name) > 0 for name in layer.hyperparameters() if name.startswith("lambda_"))
 
 
 def _turned(array: Floats, basis: Floats) -> Floats:

@@ -39,7 +39,7 @@ def predictions(known: Ensemble, moved: Ensemble, clock: Clock, order: int) -> V
     """Mean and covariance by order and origin; ``moved`` is the ensemble displaced by its numerical error."""
     diagrams = output_diagrams(order)
     found: Variables = {}
-    squares = ("test", "test_", "output", "output_")
+    squares = ("test", "other_test", "output", "other_output")
     for name, average, dims in (("mean", mean, ("test", "output")), ("covariance", covariance, squares)):
         terms = _by_part(average(known, clock, diagrams, order), known.outputs)
         shifted = _by_part(average(moved, clock, diagrams, order), known.outputs)
@@ -57,13 +57,13 @@ def predictions(known: Ensemble, moved: Ensemble, clock: Clock, order: int) -> V
 def kernels(known: Ensemble, clock: Clock, order: int) -> Variables:
     """The tangent kernel of the test samples: its mean, and what training adds to it."""
     size = len(known.eigenvalues)
-    found: Variables = {"ntk": (("test", "test_"), known.tensors[Tensor.named("Theta")][size:, size:])}
+    found: Variables = {"ntk": (("test", "other_test"), known.tensors[Tensor.named("Theta")][size:, size:])}
     if order:
         shift = known.tensors[Tensor.named("Theta_1")][size:, size:] / known.width
         terms = _by_part(mean(known, clock, kernel_diagrams(order), order), known.outputs)
         change = np.sum([terms[part] for part in LEARNING], axis=0)
-        found["ntk_shift"] = (("test", "test_"), shift)
-        found["ntk_change"] = (("test", "test_", "output", "output_"), change)
+        found["ntk_shift"] = (("test", "other_test"), shift)
+        found["ntk_change"] = (("test", "other_test", "output", "other_output"), change)
     return found
 
 

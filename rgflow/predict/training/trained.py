@@ -46,7 +46,6 @@ def trained(
     steps: int | None = None,
     time: float | None = None,
     order: int = 1,
-    kinks: str = "error",
     progress: bool = False,
 ) -> xarray.Dataset:
     """Mean and covariance, over initialisations, of the predictions of trained networks.
@@ -65,21 +64,21 @@ def trained(
         How long: the number of steps, or the time of gradient flow; None is until the training error is gone.
     order : 0 or 1
         Order in 1/n. 0 is infinite width, for any number of inputs.
-    kinks : "error" or "almost_everywhere"
-        As in :func:`rgflow.flow`. Training at order 1 needs sigma''; ReLU and its like are refused by default.
+    progress : bool
+        Show a bar.
 
     Returns
     -------
     xarray.Dataset
-        Dims ``test``, ``output`` (twice in covariances: ``test_``, ``output_``), ``mode`` (training modes, the
-        eigenvectors of the tangent kernel) and ``part``.
+        Dims ``test``, ``output`` (twice in covariances: ``other_test``, ``other_output``), ``mode`` (training modes,
+        the eigenvectors of the tangent kernel) and ``part``.
         ``mean``, ``covariance``: all known orders; ``mean_infinite``, ``covariance_infinite``: infinite width;
         ``mean_shift``, ``covariance_shift``: the order 1/n at the network's widths, left out is O(1/n^2), with
         ``*_part`` by origin: prior (K_1), NTK mean (Theta_1), NTK with prior (D, F), NTK fluctuation (A, B), dNTK
         (P, Q), ddNTK I (R) and ddNTK II (S, T, U), of which the last three are representation learning. V alone has no
         part in them. ``*_numerical_error``: what errors of the tensors do to these, an estimate.
-        ``ntk``, ``ntk_shift``, ``ntk_change`` (test, test_): mean tangent kernel Theta, Theta_1/n, and what training
-        adds to it at order 1/n, for outputs (output, output_).
+        ``ntk``, ``ntk_shift``, ``ntk_change`` (test, other_test): mean tangent kernel Theta, Theta_1/n, and what
+        training adds to it at order 1/n, for outputs (output, other_output).
         ``eigenvalue``, ``left``, ``kernel_fluctuation`` (mode): of the mean tangent kernel on the training inputs, what
         is left of each mode's error, and the kernel's standard deviation relative to its mean.
         ``error_infinite``, ``error_shift`` (contribution, test, output) with test targets: expected squared error from
@@ -91,7 +90,10 @@ def trained(
     InputError
         Shapes; learning_rate not below 2/largest eigenvalue; training inputs whose tangent kernel is singular, without
         ``steps`` or ``time``; too many inputs.
-    OrderError, KinkError, AccuracyError
+    KinkError
+        At order 1 for an activation with a kink: neurons cross it as they learn, and predictions of ReLU networks then
+        move like n^(-1/2). Where the last layer learns alone there is no such limit.
+    OrderError, AccuracyError
         As in :func:`rgflow.flow`.
 
     Warns
@@ -109,7 +111,7 @@ def trained(
         raise OrderError(f"order={order!r}: training is known to order 0 and 1 in 1/n")
     clock = algorithm(learning_rate, steps, time)
     data = task(net, train, test)
-    ds = flowed(net, data, order, kinks, progress)
+    ds = flowed(net, data, order, progress)
     known, moved = ensemble(ds, data), ensemble(ds, data, displaced=True)
     doubt = float(np.abs(moved.eigenvalues - known.eigenvalues).max())
     clock.check(known.eigenvalues, doubt, "tangent kernel of the training inputs")
@@ -119,7 +121,7 @@ def trained(
         if data.answers is not None:
             variables |= errors(variables, data.answers, order)
     reasons = doubts(net, ds, known, clock, variables) if order else ()
-    return _dataset(net, clock, order, kinks, variables, reasons)
+    return _dataset(net, clock, order, variables, reasons)
 
 
 def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
@@ -132,9 +134,7 @@ def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
     return found
 
 
-def _dataset(
-    net: Network, clock: Clock, order: int, kinks: str, variables: Variables, reasons: tuple[str, ...]
-) -> xarray.Dataset:
+def _dataset(net: Network, clock: Clock, order: int, variables: Variables, reasons: tuple[str, ...]) -> xarray.Dataset:
     import xarray
 
     for name, (_, values) in variables.items():
@@ -142,7 +142,7 @@ def _dataset(
             raise AccuracyError(f"{name} overflows: take smaller targets, fewer steps or a smaller learning rate")
     if reasons:
         warnings.warn("trained at order 1/n: " + "; ".join(reasons), DomainWarning, stacklevel=3)
-    _, attrs = described(net, "trained", kinks, CONVENTIONS)
+    _, attrs = described(net, "trained", "error", CONVENTIONS)
     coords: dict[str, Any] = {"part": list(NAMES)} if order else {}
     if "error_infinite" in variables:
         coords["contribution"] = ["bias", "variance", "representation learning"]
