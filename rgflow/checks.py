@@ -1,8 +1,9 @@
-"""Small questions that every room asks of what a user gave: is it a whole number, is it a rule for kinks."""
+"""Small questions that every room asks of what a user gave: a whole number, a positive one, a rule for kinks."""
 
 from __future__ import annotations
 
-from numbers import Integral
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from rgflow.errors import InputError
@@ -21,6 +22,37 @@ def whole(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name} is {value!r}; it must be an integer of at least {least}")
     return int(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0; InputError that names it otherwise.
+
+    >>> positive("time", 2)
+    2.0
+    """
+    found = _number(value)
+    if found is None or not found > 0:
+        raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
+    return found
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A finite number of at least 0; InputError that names it otherwise."""
+    found = _number(value)
+    if found is None or not found >= 0:
+        raise InputError(f"{name} is {value!r}; it must be a finite number, 0 or above")
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A finite float, or None for what is no real number (a bool is none)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if isfinite(found) else None
 
 
 def kinks_rule(value: Any) -> Kinks:
