@@ -68,6 +68,7 @@ class Ensemble:
     targets: tuple[tuple[float, ...], ...]
     trained: tuple[int, ...]
     frozen: tuple[int, ...]
+    seed: int
     values: dict[str, float] = field(default_factory=lambda: {"C_b": 0.1, "C_W": 1.5, "lambda_b": 0.2, "lambda_W": 1.0})
     widths: tuple[int, ...] = (32, 64, 128, 256)
     share: float = 0.4
@@ -134,7 +135,7 @@ class Ensemble:
         task = trained_networks.Training(
             self.shape(n), self.sigma, inputs=self.x, targets=self.y, rate=self.rate, **self.values
         )
-        seeds = np.random.SeedSequence([SEED, len(self.name), n]).spawn(2)
+        seeds = np.random.SeedSequence([SEED, self.seed, n]).spawn(2)
         N = len(self.y)
         theta = self.tensors["Theta"]
         about = np.kron(np.eye(self.y.shape[1]), theta[N:, :N] @ np.linalg.inv(theta[:N, :N]))
@@ -177,6 +178,7 @@ FULL = (
         ((1.2,), (-0.7,)),
         trained=(60_000, 60_000, 40_000, 30_000),
         frozen=(300_000, 300_000, 200_000, 100_000),
+        seed=21,
         values={"C_b": 0.2, "C_W": 1.2, "lambda_b": 0.3, "lambda_W": 0.5},
     ),
     Ensemble(
@@ -187,6 +189,7 @@ FULL = (
         ((1.0, -0.5), (-1.0, 1.0), (0.5, 1.0)),
         trained=(24_000, 20_000, 12_000, 8_000),
         frozen=(200_000, 200_000, 100_000, 40_000),
+        seed=23,
     ),
     Ensemble(
         "tanh, three hidden layers",
@@ -196,6 +199,7 @@ FULL = (
         ((1.0, -0.5), (-1.0, 1.0), (0.5, 1.0)),
         trained=(12_000, 12_000, 6_000, 4_000),
         frozen=(100_000, 100_000, 60_000, 20_000),
+        seed=25,
     ),
 )
 

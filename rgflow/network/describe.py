@@ -12,7 +12,7 @@ def described(net: Network, kind: str, kinks: str, conventions: str) -> tuple[di
     """Coordinates and attributes of a Dataset of this network.
 
     Coordinates: ``layer`` (1..L) and along it fan_in = n_{l-1} and the hyperparameters of every layer. Attributes: kind
-    ("coefficients" or "totals"), the activation's formula, the rule for kinks, conventions, the network as JSON (see
+    (of result, as "coefficients"), the activation's formula, the rule for kinks, conventions, the network as JSON (see
     :meth:`Network.from_json`) and the version of rgflow.
 
     >>> from rgflow.network.mlp import MLP

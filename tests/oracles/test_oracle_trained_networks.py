@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rgflow as rg
 from oracles import trained_networks
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -105,6 +106,24 @@ def test_full_record_is_beside_the_theory_of_today():
             for name, (infinite, shift) in ensemble.theory().items():
                 assert close(theory[name][0], infinite, 10)
                 assert close(theory[name][1], shift, 10)
+
+
+@pytest.mark.parametrize(
+    "hidden", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_full_record_is_beside_rg_trained(hidden):
+    """The engine says what the record of trained networks is compared with."""
+    ensemble, _, theory = next(entry for entry in kept() if entry[0].hidden == hidden)
+    N = len(ensemble.y)
+    ds = rg.trained(ensemble.network(10**6), (ensemble.x[:N], ensemble.y), ensemble.x[N:], learning_rate=ensemble.rate)
+    learns = ds["part"].isin(["dNTK", "ddNTK I", "ddNTK II"])
+    shifts = {"kernel": ~learns, "representation": learns, "total": learns | ~learns}
+    for name, part in shifts.items():
+        mean = 1e6 * ds["mean_shift_part"][part].sum("part").values[0]
+        covariance = 1e6 * ds["covariance_shift_part"][part].sum("part").values[0, 0]
+        assert close(mean, theory[f"{name} mean"][1], 8)
+        assert close(covariance, theory[f"{name} covariance"][1], 8)
+    assert close(ds["mean_infinite"].values[0], theory["total mean"][0], 9)
 
 
 @pytest.mark.parametrize("part", ["kernel", "representation"])

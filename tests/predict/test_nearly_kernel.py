@@ -303,7 +303,7 @@ def test_features_that_move_far_warn_even_where_the_first_order_cancels():
     y = rng.standard_normal(3)
     model = QuadraticModel(phi, psi + psi.transpose(0, 2, 1), 0.1)
     rate = 0.5 / np.linalg.eigvalsh(model.kernel[:3, :3])[-1]
-    with pytest.warns(DomainWarning, match="what is learnt by"):
+    with pytest.warns(DomainWarning, match="the kernel of what is learnt"):
         found = model.nearly_kernel(y, learning_rate=rate)
     exact = model.predict(y, learning_rate=rate)["prediction"].values
     assert np.abs(exact - found["prediction"]).max() > np.abs(found["prediction_shift"]).max()

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from math import inf
+from math import frexp, inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.checks import whole
+from rgflow.checks import positive, whole
 from rgflow.errors import InputError
 from rgflow.predict.training.trees import Diagram, Node
 
@@ -181,16 +181,10 @@ def algorithm(learning_rate: Any, steps: Any, time: Any) -> Clock:
     if learning_rate is None:
         if steps is not None:
             raise InputError(f"steps={steps!r} without a learning rate; give learning_rate=, or time= of gradient flow")
-        return Clock(None, inf if time is None else _positive("time", time))
+        return Clock(None, inf if time is None else positive("time", time))
     if time is not None:
         raise InputError(f"time={time!r} is that of gradient flow; gradient descent with a learning rate takes steps=")
-    return Clock(_positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < inf:
-        raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
-    return float(value)
+    return Clock(positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
 
 
 def _along(values: Floats, axis: int, count: int) -> Floats:
@@ -249,6 +243,15 @@ def _power(matrix: Floats, exponent: int) -> Floats:
 
 
 def _exponential(matrix: Floats, time: float) -> Floats:
-    from scipy.linalg import expm
+    """exp(time * matrix) of a stack of small triangular matrices, by scaling, Taylor's series and squaring.
 
-    return np.asarray(expm(time * matrix))
+    All at once: scipy.linalg.expm goes one by one, and loses digits of corners that are small.
+    """
+    size = float(np.abs(time * matrix).sum(axis=-1).max())
+    halvings = max(0, frexp(size)[1] + 1)  # norm 1/2 at most
+    scaled = time * matrix / 2.0**halvings
+    term = found = np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape)
+    for k in range(1, 20):  # 2^-19/19! is far below rounding
+        term = term @ scaled / k
+        found = found + term
+    return np.linalg.matrix_power(found, 2**halvings)

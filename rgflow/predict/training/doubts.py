@@ -1,4 +1,4 @@
-"""Why the order 1/n of a training may not be small."""
+"""Measures of what the order 1/n of a training takes to be small."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rgflow.network import Network
 from rgflow.predict.training.clock import Clock
 from rgflow.predict.training.ensemble import Ensemble
 from rgflow.predict.training.parts import Variables
+from rgflow.predict.trust import HALF, Measure
 
 if TYPE_CHECKING:
     import xarray
@@ -21,42 +22,39 @@ Floats = NDArray[np.float64]
 
 LOST = 1e-3  # of a number: its digits are no longer worth printing
 NEGLIGIBLE = 0.01  # of the variance before training
-BOUND = 0.5  # of a standard deviation relative to its mean, and of a shift relative to what it shifts
 
 
-def doubts(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, variables: Variables) -> tuple[str, ...]:
-    """Why the order 1/n may not be small."""
-    found = []
-    trusted = int(ds["trusted_layers"].min())
-    if trusted < net.depth:
-        found.append(f"the expansion of the network's tensors is trusted to layer {trusted} of {net.depth}")
+def measures(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, variables: Variables) -> list[Measure]:
+    """What the order 1/n of a training takes to be small."""
     fluctuation = known.fluctuations()
-    if fluctuation.max() > BOUND:
-        found.append(
-            f"the tangent kernel of the slowest modes fluctuates by {fluctuation.max():.2g} of its mean "
-            f"(above {BOUND}): take wider layers, or training inputs farther apart"
-        )
+    beyond = net.depth - int(ds["trusted_layers"].min())
+    found = [
+        Measure("depth", beyond, 0, "the number of layers beyond those to which the network's tensors are trusted"),
+        Measure(
+            "kernel",
+            float(fluctuation.max()),
+            HALF,
+            "the standard deviation of the slowest modes' tangent kernel, relative to its mean,",
+            "take wider layers, or training inputs farther apart",
+        ),
+    ]
     if clock.step is not None:
+        # a network whose kernel is two standard deviations above the mean should not diverge
         reach = clock.step * float((known.eigenvalues * (1 + 2 * fluctuation)).max())
-        if reach >= 2:
-            found.append(
-                f"two standard deviations above its mean the tangent kernel makes learning_rate={clock.step:.6g} "
-                f"diverge; take less than {2 * clock.step / reach:.3g}"
-            )
+        meaning = "learning_rate times the tangent kernel, two standard deviations above its mean,"
+        found.append(Measure("step", reach, 2, meaning, f"take less than {2 * clock.step / reach:.3g}"))
     for name, shift, size, error in _shifts(variables, known):
-        if (error > LOST * size).any():
-            found.append(f"the numerical error of the {name}, {error.max():.1e}, shows in it: inputs are too near")
-        beyond = shift > BOUND * size
-        if beyond.any():
-            at = int(beyond.any(axis=1).sum())
-            found.append(f"the {name} shifts by more than {BOUND} of its size at {at} test inputs")
-    return tuple(found)
+        meaning = f"the shift of the {name} at order 1/n, relative to its size at the worst test input,"
+        found.append(Measure(f"{name} shift", float((shift / size).max()), HALF, meaning))
+        meaning = f"the numerical error of the {name}, relative to its size,"
+        found.append(Measure(f"{name} digits", float((error / size).max()), LOST, meaning, "inputs are too near"))
+    return found
 
 
 def _shifts(variables: Variables, known: Ensemble) -> Iterator[tuple[str, Floats, Floats, Floats]]:
     """Shifts of mean and variance, what they are measured by (also a part of outputs before training), their errors.
 
-    What is learnt exactly has neither: nothing over nothing is no doubt.
+    What is learnt exactly has none of these: nothing over nothing is no doubt.
     """
     count = len(known.eigenvalues)
     before = np.diagonal(known.tensors[Tensor.named("K")])[count:, None]

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 EPSILON = np.finfo(float).eps
 
 # What the mean and covariance after training are made of, order by order.
-LETTERS = ("K", "Theta"), ("K", "Theta", "V", "A", "B", "D", "F", "P", "Q", "R", "S", "T", "U")
+LETTERS = ("K", "Theta"), ("K", "Theta", "A", "B", "D", "F", "P", "Q", "R", "S", "T", "U")
 
 
 @dataclass(frozen=True, eq=False)

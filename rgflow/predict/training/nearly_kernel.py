@@ -15,7 +15,6 @@ to a network what the NTK and its first differential are. Source: PDLT section 1
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,12 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.errors import DomainWarning
 from rgflow.predict.training.averages import Grown, grown
 from rgflow.predict.training.clock import Clock, algorithm
-from rgflow.predict.training.doubts import BOUND
 from rgflow.predict.training.kernel_problem import Problem, problems
 from rgflow.predict.training.trees import Diagram, kernel_diagrams, output_diagrams, weight
+from rgflow.predict.trust import HALF, Measure, judged
 from rgflow.version import __version__
 
 if TYPE_CHECKING:
@@ -188,11 +186,9 @@ def _dataset(given: list[Problem], found: list[Found], clock: Clock, several: bo
 
     leading = np.concatenate([one.kernel_method for one in found], axis=1)
     shift = np.concatenate([one.shift for one in found], axis=1)
-    reasons = tuple(
-        dict.fromkeys(reason for pair in zip(given, found, strict=True) for reason in _doubts(*pair, clock))
-    )
-    if reasons:
-        warnings.warn("nearly-kernel prediction: " + "; ".join(reasons), DomainWarning, stacklevel=3)
+    each_output = zip(*(_measures(*pair, clock) for pair in zip(given, found, strict=True)), strict=True)
+    worst = [max(alike, key=lambda measure: measure.value) for alike in each_output]
+    judgement, doubt, doubts = judged("the first order of a nearly-kernel prediction", worst, stacklevel=3)
     square = ("output", "sample", "other_sample")
     return xarray.Dataset(
         {
@@ -203,9 +199,10 @@ def _dataset(given: list[Problem], found: list[Found], clock: Clock, several: bo
             "kernel_shift": (square, np.concatenate([one.kernel_shift for one in found])),
             "eigenvalue": (("output", "mode"), each(problem.eigenvalues for problem in given)),
             "left": (("output", "mode"), each(clock.left(problem.eigenvalues) for problem in given)),
-            "trusted": ((), not reasons),
+            **judgement,
         },
-        attrs={**attributes(clock), "kind": "nearly kernel", "doubts": "; ".join(reasons)},
+        coords=doubt,
+        attrs={**attributes(clock), "kind": "nearly kernel", "doubts": doubts},
     )
 
 
@@ -214,30 +211,32 @@ def attributes(clock: Clock) -> dict[str, Any]:
     return {
         "conventions": CONVENTIONS,
         "algorithm": clock.name,
-        "learning_rate": 0.0 if clock.step is None else clock.step,
         "duration": clock.duration,
+        **({} if clock.step is None else {"learning_rate": clock.step}),
         "rgflow_version": __version__,
     }
 
 
-def _doubts(problem: Problem, found: Found, clock: Clock) -> Iterator[str]:
-    """Why the first order may not be small."""
+def _measures(problem: Problem, found: Found, clock: Clock) -> list[Measure]:
+    """What the first order takes to be small."""
     count = len(problem.modes)
     moved = np.abs(found.kernel_method - problem.start).max(axis=0) + np.abs(problem.errors).max(axis=0)
     share = float((np.abs(found.shift).max(axis=0) / np.where(moved > 0, moved, 1.0)).max())
-    if share > BOUND:
-        yield f"the first order shifts predictions by {share:.2g} of what is learnt (above {BOUND})"
     # what training does to the kernel, seen by the modes that it learns: slow ones see more
     seen = np.sqrt((1 - clock.left(problem.eigenvalues)).clip(0) / problem.eigenvalues.clip(np.finfo(float).tiny))
     change = np.array([problem.modes.T @ part[:count, :count] @ problem.modes for part in found.kernel_shift])
     growth = found.kernel_growth(problem.kernel)[:, :count, :count]
     further = change + problem.modes.T @ growth @ problem.modes
     strain = max(_size(seen[:, None] * part * seen) for part in (*change, *further))
-    if strain > BOUND:
-        yield f"training changes the kernel of what is learnt by {strain:.2g} of it (above {BOUND})"
-    after = np.linalg.eigvalsh(np.diag(problem.eigenvalues) + further)
-    if clock.step is not None and clock.step * float(after.max()) >= 2:
-        yield f"the kernel after training makes learning_rate={clock.step:.6g} diverge"
+    measures = [
+        Measure("shift", share, HALF, "the first order's shift of predictions, relative to what is learnt,"),
+        Measure("kernel", strain, HALF, "the change of the kernel of what is learnt by training, relative to it,"),
+    ]
+    if clock.step is not None:
+        after = float(np.linalg.eigvalsh(np.diag(problem.eigenvalues) + further).max())
+        meaning = "learning_rate times the largest eigenvalue of the kernel after training"
+        measures.append(Measure("step", clock.step * after, 2, meaning, f"take less than {2 / after:.3g}"))
+    return measures
 
 
 def _size(matrix: Floats) -> float:

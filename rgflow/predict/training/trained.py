@@ -13,19 +13,19 @@ the trees of :mod:`rgflow.predict.training.trees`.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.errors import AccuracyError, DomainWarning, OrderError
+from rgflow.errors import AccuracyError, OrderError
 from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.predict.data import task
 from rgflow.predict.training.clock import Clock, algorithm
-from rgflow.predict.training.doubts import doubts
+from rgflow.predict.training.doubts import measures
 from rgflow.predict.training.ensemble import Ensemble, ensemble, flowed
 from rgflow.predict.training.parts import NAMES, Variables, errors, kernels, predictions
+from rgflow.predict.trust import judged
 
 if TYPE_CHECKING:
     import xarray
@@ -83,7 +83,8 @@ def trained(
         is left of each mode's error, and the kernel's standard deviation relative to its mean.
         ``error_infinite``, ``error_shift`` (contribution, test, output) with test targets: expected squared error from
         "bias", "variance" and "representation learning".
-        ``trusted``: whether no doubt stands in ``attrs["doubts"]``.
+        ``answers``: the test targets. ``trusted``: whether every ``measure`` (doubt) of what the expansion takes to be
+        small is within its ``limit``; ``attrs["doubts"]`` says which are not.
 
     Raises
     ------
@@ -107,6 +108,8 @@ def trained(
     >>> ds["mean"].values[:, 0].round(6).tolist()  # a training input is learnt
     [1.0, 0.072803]
     """
+    import xarray
+
     if order not in (0, 1) or isinstance(order, bool):
         raise OrderError(f"order={order!r}: training is known to order 0 and 1 in 1/n")
     clock = algorithm(learning_rate, steps, time)
@@ -120,8 +123,22 @@ def trained(
         variables |= _modes(known, clock, order)
         if data.answers is not None:
             variables |= errors(variables, data.answers, order)
-    reasons = doubts(net, ds, known, clock, variables) if order else ()
-    return _dataset(net, clock, order, variables, reasons)
+            variables["answers"] = (("test", "output"), data.answers)
+    for name, (_, values) in variables.items():
+        if not np.isfinite(values).all():
+            raise AccuracyError(f"{name} overflows: take smaller targets, fewer steps or a smaller learning rate")
+    coords, attrs = described(net, "trained", ds.attrs["kinks"], CONVENTIONS)
+    attrs |= {"order": order, "algorithm": clock.name, "duration": clock.duration}
+    if clock.step is not None:
+        attrs["learning_rate"] = clock.step
+    if order:
+        small = measures(net, ds, known, clock, variables)
+        judgement, names, attrs["doubts"] = judged("training at order 1/n", small, stacklevel=2)
+        variables |= judgement
+        coords |= {**names, "part": list(NAMES)}
+    if data.answers is not None:
+        coords["contribution"] = ["bias", "variance", "representation learning"]
+    return xarray.Dataset(variables, coords, attrs)
 
 
 def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
@@ -132,30 +149,3 @@ def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
     if order:
         found["kernel_fluctuation"] = (("mode",), known.fluctuations())
     return found
-
-
-def _dataset(net: Network, clock: Clock, order: int, variables: Variables, reasons: tuple[str, ...]) -> xarray.Dataset:
-    import xarray
-
-    for name, (_, values) in variables.items():
-        if not np.isfinite(values).all():
-            raise AccuracyError(f"{name} overflows: take smaller targets, fewer steps or a smaller learning rate")
-    if reasons:
-        warnings.warn("trained at order 1/n: " + "; ".join(reasons), DomainWarning, stacklevel=3)
-    _, attrs = described(net, "trained", "error", CONVENTIONS)
-    coords: dict[str, Any] = {"part": list(NAMES)} if order else {}
-    if "error_infinite" in variables:
-        coords["contribution"] = ["bias", "variance", "representation learning"]
-    variables["trusted"] = ((), not reasons)
-    return xarray.Dataset(
-        variables,
-        coords,
-        {
-            **attrs,
-            "order": order,
-            "algorithm": clock.name,
-            "learning_rate": 0.0 if clock.step is None else clock.step,
-            "duration": clock.duration,
-            "doubts": "; ".join(reasons),
-        },
-    )
