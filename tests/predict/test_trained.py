@@ -225,6 +225,14 @@ def test_save_and_load(tmp_path):
 # Domain ---------------------------------------------------------------------------------------------------------------
 
 
+def test_a_negative_variance_is_not_trusted():
+    """Small variances near a training input are as easily lost as large ones."""
+    net = rg.MLP([2, 10, 10, 1], "sin", C_b=0.1, C_W=1.2, lambda_b=0.2, lambda_W=0.5)
+    with pytest.warns(rg.DomainWarning, match="minus the least variance"):
+        ds = rg.trained(net, ([[1.0, 0.5]], [3.0]), [[1.03, 0.48], [1.1, 0.55]])
+    assert (np.einsum("aaii->ai", ds["covariance"].values) < 0).all()
+
+
 def test_a_narrow_network_is_not_trusted():
     with pytest.warns(rg.DomainWarning, match="slowest modes' tangent kernel"):
         ds = rg.trained(network(width=2), (X[:2], Y), TEST, learning_rate=0.2)
@@ -254,6 +262,8 @@ def test_nearly_equal_inputs_are_doubted_and_what_overflows_is_refused():
         ({"learning_rate": "fast"}, "above 0"),
         ({"steps": 10}, "without a learning rate"),
         ({"learning_rate": 0.1, "steps": 0}, "at least 1"),
+        ({"learning_rate": 0.1, "steps": 10**400}, "401 digits"),
+        ({"order": 1.0}, "order is 1.0"),
         ({"learning_rate": 0.1, "time": 1.0}, "gradient flow"),
         ({"time": -1.0}, "above 0"),
         ({"train": X[:2]}, "not a pair"),
@@ -287,6 +297,9 @@ def test_the_same_input_twice_can_be_trained_for_a_while():
     once = rg.trained(network(), (X[:1], Y[:1]), TEST, learning_rate=0.2, steps=10, order=0)
     twice = rg.trained(network(), (X[[0, 0]], Y[[0, 0]]), TEST, learning_rate=0.1, steps=10, order=0)
     np.testing.assert_allclose(once["mean"], twice["mean"], rtol=1e-12)
+    once = rg.trained(network(), (X[:1], Y[:1]), X[2], time=1.0)
+    twice = rg.trained(network(), (X[[0, 0]], Y[[0, 0]]), X[2], time=0.5)
+    np.testing.assert_allclose(once["mean_shift"], twice["mean_shift"], rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from rgflow.errors import InputError
 from rgflow.predict.training.trees import Diagram, Node
 
 Floats = NDArray[np.float64]
+MOST_STEPS = 2**53  # a float no longer tells one from the next
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,13 @@ class Clock:
                 "same, or too near; leave one out, or train for a given number of steps"
             )
 
+    def pull(self, eigenvalues: Floats) -> Floats:
+        """What is learnt of each mode over its eigenvalue: the time in which errors, as they decay, have acted."""
+        learnt = eigenvalues > np.finfo(float).eps * eigenvalues.max()
+        whole_time = self.end * (1.0 if self.step is None else self.step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(learnt, (1 - self.left(eigenvalues)) / eigenvalues, whole_time)
+
     @property
     def name(self) -> str:
         """Of the algorithm."""
@@ -184,7 +192,10 @@ def algorithm(learning_rate: Any, steps: Any, time: Any) -> Clock:
         return Clock(None, inf if time is None else positive("time", time))
     if time is not None:
         raise InputError(f"time={time!r} is that of gradient flow; gradient descent with a learning rate takes steps=")
-    return Clock(positive("learning_rate", learning_rate), inf if steps is None else whole("steps", steps, 1))
+    end = inf if steps is None else whole("steps", steps, 1)
+    if inf > end > MOST_STEPS:
+        raise InputError(f"steps has {len(str(end))} digits; leave it out to train until convergence")
+    return Clock(positive("learning_rate", learning_rate), end)
 
 
 def _along(values: Floats, axis: int, count: int) -> Floats:

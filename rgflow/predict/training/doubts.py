@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 LOST = 1e-3  # of a number: its digits are no longer worth printing
-NEGLIGIBLE = 0.01  # of the variance before training
+NEGLIGIBLE = 1e-4  # of the variance before training
+ROUNDING = 1e-9  # the same
 
 
 def measures(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, variables: Variables) -> list[Measure]:
     """What the order 1/n of a training takes to be small."""
-    fluctuation = known.fluctuations()
+    deviation = known.fluctuations()
+    fluctuation = deviation * clock.pull(known.eigenvalues)
     beyond = net.depth - int(ds["trusted_layers"].min())
     found = [
         Measure("depth", beyond, 0, "the number of layers beyond those to which the network's tensors are trusted"),
@@ -40,7 +42,7 @@ def measures(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, va
     ]
     if clock.step is not None:
         # a network whose kernel is two standard deviations above the mean should not diverge
-        reach = clock.step * float((known.eigenvalues * (1 + 2 * fluctuation)).max())
+        reach = clock.step * float((known.eigenvalues + 2 * deviation).max())
         meaning = "learning_rate times the tangent kernel, two standard deviations above its mean,"
         found.append(Measure("step", reach, 2, meaning, f"take less than {2 * clock.step / reach:.3g}"))
     for name, shift, size, error in _shifts(variables, known):
@@ -48,7 +50,16 @@ def measures(net: Network, ds: xarray.Dataset, known: Ensemble, clock: Clock, va
         found.append(Measure(f"{name} shift", float((shift / size).max()), HALF, meaning))
         meaning = f"the numerical error of the {name}, relative to its size,"
         found.append(Measure(f"{name} digits", float((error / size).max()), LOST, meaning, "inputs are too near"))
+    variance = np.einsum("aaii->ai", variables["covariance"][1])
+    negative = float((-variance / _before(known)).max())
+    found.append(Measure("negative variance", negative, ROUNDING, "minus the least variance, relative to that before,"))
     return found
+
+
+def _before(known: Ensemble) -> Floats:
+    """The variance of each test output before training, (M, 1)."""
+    count = len(known.eigenvalues)
+    return np.diagonal(known.tensors[Tensor.named("K")])[count:, None]
 
 
 def _shifts(variables: Variables, known: Ensemble) -> Iterator[tuple[str, Floats, Floats, Floats]]:
@@ -56,9 +67,7 @@ def _shifts(variables: Variables, known: Ensemble) -> Iterator[tuple[str, Floats
 
     What is learnt exactly has none of these: nothing over nothing is no doubt.
     """
-    count = len(known.eigenvalues)
-    before = np.diagonal(known.tensors[Tensor.named("K")])[count:, None]
-    spread = np.maximum(np.einsum("aaii->ai", variables["covariance_infinite"][1]), 0) + NEGLIGIBLE * before
+    spread = np.maximum(np.einsum("aaii->ai", variables["covariance_infinite"][1]), 0) + NEGLIGIBLE * _before(known)
     size = np.sqrt(spread) + np.abs(variables["mean_infinite"][1])
     yield "mean", np.abs(variables["mean_shift"][1]), size, variables["mean_numerical_error"][1]
     change, error = (np.einsum("aaii->ai", variables[f"covariance_{of}"][1]) for of in ("shift", "numerical_error"))

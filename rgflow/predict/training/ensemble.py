@@ -52,10 +52,10 @@ class Ensemble:
         return len(self.targets[0])
 
     def fluctuations(self) -> Floats:
-        """The standard deviation of each training mode's tangent kernel, relative to its mean: (N,)."""
+        """The standard deviation of each training mode's tangent kernel: (N,)."""
         modes = np.arange(len(self.eigenvalues))
         A, B = (self.tensors[Tensor.named(name)][modes, modes, modes, modes] for name in ("A", "B"))
-        return np.asarray(np.sqrt(np.maximum(A + 2 * B, 0) / self.width) / self.eigenvalues)
+        return np.asarray(np.sqrt(np.maximum(A + 2 * B, 0) / self.width))
 
 
 def ensemble(ds: xarray.Dataset, task: Task, displaced: bool = False) -> Ensemble:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.predict.training.averages import Grown, grown
 from rgflow.predict.training.clock import Clock, algorithm
 from rgflow.predict.training.kernel_problem import Problem, problems
+from rgflow.predict.training.products import Grown, grown
 from rgflow.predict.training.trees import Diagram, kernel_diagrams, output_diagrams, weight
 from rgflow.predict.trust import HALF, Measure, judged
 from rgflow.version import __version__

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rgflow.checks import whole
 from rgflow.errors import AccuracyError, OrderError
 from rgflow.network import Network
 from rgflow.network.describe import described
@@ -80,7 +81,7 @@ def trained(
         ``ntk``, ``ntk_shift``, ``ntk_change`` (test, other_test): mean tangent kernel Theta, Theta_1/n, and what
         training adds to it at order 1/n, for outputs (output, other_output).
         ``eigenvalue``, ``left``, ``kernel_fluctuation`` (mode): of the mean tangent kernel on the training inputs, what
-        is left of each mode's error, and the kernel's standard deviation relative to its mean.
+        is left of each mode's error, and the kernel's standard deviation relative to its mean, as far as it is learnt.
         ``error_infinite``, ``error_shift`` (contribution, test, output) with test targets: expected squared error from
         "bias", "variance" and "representation learning".
         ``answers``: the test targets. ``trusted``: whether every ``measure`` (doubt) of what the expansion takes to be
@@ -110,7 +111,7 @@ def trained(
     """
     import xarray
 
-    if order not in (0, 1) or isinstance(order, bool):
+    if whole("order", order, 0) > 1:
         raise OrderError(f"order={order!r}: training is known to order 0 and 1 in 1/n")
     clock = algorithm(learning_rate, steps, time)
     data = task(net, train, test)
@@ -147,5 +148,5 @@ def _modes(known: Ensemble, clock: Clock, order: int) -> Variables:
         "left": (("mode",), clock.left(known.eigenvalues)),
     }
     if order:
-        found["kernel_fluctuation"] = (("mode",), known.fluctuations())
+        found["kernel_fluctuation"] = (("mode",), known.fluctuations() * clock.pull(known.eigenvalues))
     return found
