@@ -136,7 +136,7 @@ plt.show()
 
 # %%
 largest = float(end["eigenvalue"].max())
-times = np.array([0.5, 1.5, 5.0, 20.0])
+times = np.geomspace(0.5, 20, 10)
 flows = [rg.trained(sin_network(WIDTH), data, question, time=t / largest) for t in times]
 coarse = 1.5 / largest
 counts = np.array([1, 3, 12])
