@@ -68,7 +68,7 @@ counts = np.histogram(real, edges)[0]
 gauss = np.exp(-((middle / size) ** 2) / 2) / np.sqrt(2 * np.pi) / size
 with warnings.catch_warnings():  # at the ends the term of order 1/n is as large as the density itself
     warnings.simplefilter("ignore", rg.DomainWarning)
-    finite = before.density(middle[:, None])
+    finite = before.density(middle[:, None, None])
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 width = edges[1] - edges[0]
 left.errorbar(
@@ -161,6 +161,7 @@ learnt = rg.posterior(
     0.01,
     modes="sampled",
     draws=2**15,
+    seed=0,
     covariance="each",
 )
 assert bool(learnt["trusted"])
@@ -180,7 +181,9 @@ print(f"flag at 1/n = {flag:.4f}, least error at {best:.4f}, as bad as infinite 
 narrow = rg.MLP([64, 30, 10], "relu", C_W=[1.0, 2.0])
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    doubtful = rg.posterior(narrow, (images[train], labels[train]), images[test[:5]], 0.01, modes="sampled", draws=1024)
+    doubtful = rg.posterior(
+        narrow, (images[train], labels[train]), images[test[:5]], 0.01, modes="sampled", draws=1024, seed=0
+    )
 print(caught[-1].category.__name__, "|", doubtful.attrs["doubts"])
 
 # %%
@@ -192,7 +195,7 @@ axes.set(xlabel="$1/n$", ylabel="mean squared error", title="50 digits, one subs
 other = axes.twinx()
 other.plot(inverse, right_answers, color=GREY, lw=0.9)
 other.set_ylabel("accuracy (grey)")
-axes.legend(loc="upper center")
+axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, fontsize="small")
 plt.show()
 
 # %% [markdown]

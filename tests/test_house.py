@@ -21,6 +21,7 @@ PACKAGE = ROOT / "rgflow"
 # Each room with the rooms directly below it; it may import those, all that is below them, and errors and version.
 BELOW = {
     "checks": (),
+    "seeds": ("checks",),
     "activations": ("checks",),
     "network": ("activations",),
     "algebra": ("checks",),
@@ -30,8 +31,8 @@ BELOW = {
     "codegen": ("brackets",),
     "flow": ("network", "derive", "codegen"),
     "universality": ("flow",),
-    "sampling": ("network", "activations"),
-    "predict": ("universality",),
+    "sampling": ("network", "activations", "seeds"),
+    "predict": ("universality", "seeds"),
     "scaling": ("universality",),
     "files": ("network",),
     "components": ("algebra",),

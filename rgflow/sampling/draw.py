@@ -7,13 +7,9 @@ numbers a network gets do not depend on how many networks are drawn at a time.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from rgflow.checks import whole
-from rgflow.errors import InputError
 
 Array = NDArray[np.float64]
 
@@ -48,37 +44,6 @@ class Streams:
             sequence = np.random.SeedSequence(self._root.entropy, spawn_key=key, pool_size=self._root.pool_size)
             self._open[number, layer] = np.random.Generator(np.random.PCG64(sequence))
         return self._open[number, layer]
-
-
-def seed_sequence(seed: Any) -> np.random.SeedSequence:
-    """The SeedSequence of a seed: None (fresh entropy), an int, a SeedSequence, or a Generator (which advances).
-
-    Raises
-    ------
-    InputError
-        For anything else, and for negative integers.
-    """
-    if seed is None:
-        return np.random.SeedSequence()
-    if isinstance(seed, np.random.SeedSequence):
-        return seed
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence([int(word) for word in seed.integers(0, 2**32, size=4, dtype=np.uint64)])
-    try:
-        return np.random.SeedSequence(whole("seed", seed, 0))
-    except InputError as error:
-        raise InputError(f"{error}, a numpy SeedSequence or a numpy Generator") from None
-
-
-def seed_text(sequence: np.random.SeedSequence) -> str:
-    """The seed as text from which the same SeedSequence can be made again.
-
-    >>> seed_text(seed_sequence(7))
-    '7'
-    """
-    if sequence.spawn_key:
-        return f"SeedSequence({sequence.entropy}, spawn_key={tuple(map(int, sequence.spawn_key))})"
-    return str(sequence.entropy)
 
 
 def covariance_root(covariance: Array) -> Array:

@@ -28,6 +28,7 @@ from rgflow.sampling.first import FirstLayer, first_layer
 from rgflow.sampling.routes import routes
 from rgflow.sampling.signals import Signal, Start, Weighted
 from rgflow.sampling.stages import WeightStages
+from rgflow.seeds import seed_sequence, seed_text
 
 if TYPE_CHECKING:
     import xarray
@@ -87,7 +88,7 @@ def sample_gradients(
     shown = given(net, inputs, first_kernel)
     first = first_layer(net, shown)
     networks = whole("networks", networks, 2)
-    sequence = draw.seed_sequence(seed)
+    sequence = seed_sequence(seed)
     each = np.empty((networks, len(NAMES), net.depth, len(shown.overlap)))
     with np.errstate(over="ignore", invalid="ignore"):
         for batch, start in enumerate(range(0, networks, size := _batch_size(net))):
@@ -101,7 +102,7 @@ def sample_gradients(
             full = shown.expand(array, 1)
             variables[variable] = (("layer", "sample0")[: full.ndim], full)
     coordinates, attributes = described(net, "gradients", "error", CONVENTIONS)
-    about = {**attributes, "networks": networks, "seed": draw.seed_text(sequence)}
+    about = {**attributes, "networks": networks, "seed": seed_text(sequence)}
     return xarray.Dataset(variables, coords=coordinates, attrs=about)
 
 

@@ -14,13 +14,14 @@ from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.network.inputs import Given, given
 from rgflow.progress import progress_bar
-from rgflow.sampling import draw, statistics
+from rgflow.sampling import statistics
 from rgflow.sampling.draw import Array
 from rgflow.sampling.estimators import pair_index
 from rgflow.sampling.first import FirstLayer, first_layer
 from rgflow.sampling.names import SAMPLE_ARGUMENTS, validated_names
 from rgflow.sampling.plan import Plan
 from rgflow.sampling.run import all_batches
+from rgflow.seeds import seed_sequence, seed_text
 
 if TYPE_CHECKING:
     import xarray
@@ -118,7 +119,7 @@ def sample(
     sizes = plan.batches(networks)
     memory, threads = whole("memory", memory, 1), min(whole("threads", threads, 1), len(sizes))
     chunk = plan.chunk(memory, threads, sizes[0])
-    sequence = draw.seed_sequence(seed)
+    sequence = seed_sequence(seed)
     combined = {name: statistics.Combination(networks) for name in plan.names}
     if net.depth > 1:
         with (
@@ -129,7 +130,7 @@ def sample(
                 for name in plan.names:
                     combined[name].add(estimate[name], size)
     results = {name: _with_first_layer(name, plan, first, combined[name]) for name in plan.names}
-    about = {"networks": networks, "batches": len(sizes), "seed": draw.seed_text(sequence)}
+    about = {"networks": networks, "batches": len(sizes), "seed": seed_text(sequence)}
     return _dataset(plan, shown, results, kinks, about)
 
 

@@ -8,10 +8,11 @@ from rgflow.network import Dense, Network
 from rgflow.network.inputs import given
 from rgflow.network.layer import KINDS
 from rgflow.sampling import haar, sample
-from rgflow.sampling.draw import Streams, seed_sequence
+from rgflow.sampling.draw import Streams
 from rgflow.sampling.first import first_layer
 from rgflow.sampling.plan import Plan
 from rgflow.sampling.run import drawn_layers
+from rgflow.seeds import seed_sequence
 
 Orthogonal = KINDS["Orthogonal"]
 COUNT = 40_000

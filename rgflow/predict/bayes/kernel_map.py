@@ -7,13 +7,17 @@ with :math:`A_{ab} = C_W\langle\sigma'_a\sigma'_b\rangle` and :math:`B_{ab} = C_
 different inputs; on the diagonal all stands in A. Derivatives act on the average, so that kinks need no care. For
 functions of two slopes all is closed (the arc-cosine kernel); otherwise averages over pairs of inputs are found by
 quadrature.
+
+This is the derived recursion of K, with the brackets of that of K_1, <d d[ss]> and <d d d d[ss]>, sorted by the entries
+of the kernel on which they act; that of N inputs at once would hold N^4 of them, one for each index of V. It is
+therefore typed, and its tests evaluate the derived lines beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +33,38 @@ VALUE, CROSS, SQUARE = (0, 0), (1, 1), (2, 0)
 SECOND = ((2, 2), (4, 0), (3, 1))
 
 
+class Second(NamedTuple):
+    """Second derivatives of <sigma_a sigma_b> by entries of K, (N, N) each, for a != b; on the diagonal see ``cross``.
+
+    Attributes
+    ----------
+    cross : by K_ab twice; on the diagonal by K_aa twice, where the others are 0
+    square : by K_aa twice
+    mixed : by K_ab and K_aa
+    squares : by K_aa and K_bb
+    """
+
+    cross: Floats
+    square: Floats
+    mixed: Floats
+    squares: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class KernelMap:
-    """Averages at a kernel K (N, N) of different inputs; each an (N, N) array.
+    """Averages at a kernel K (N, N) of different inputs; each an (N, N) array, zero if it was not asked for.
 
     Attributes
     ----------
     value : <sigma_a sigma_b>
     cross, square : its derivatives by K_ab and by K_aa, a != b; on the diagonal of ``cross`` that by K_aa, and 0
-    second : its second derivatives by K_ab K_ab; K_aa K_aa; K_ab K_aa; K_aa K_bb, for a != b; on the diagonal of the
-        first that by K_aa twice, else 0. None if not asked for.
+    second : its second derivatives
     """
 
     value: Floats
     cross: Floats
     square: Floats
-    second: tuple[Floats, Floats, Floats, Floats] | None
+    second: Second
 
     def push(self, change: Any) -> Floats:
         """The change of <sigma_a sigma_b> for a change (N, N) of the kernel, to first order."""
@@ -54,7 +74,7 @@ class KernelMap:
 
 def kernel_map(activation: Activation, K: Any, order: int, advance: Advance = lambda count: None) -> KernelMap:
     """The map at K, with derivatives up to ``order`` (0, 1 or 2); those not asked for are zero."""
-    return (_two_slopes if activation.slopes is not None else _by_quadrature)(activation, K, order, advance)
+    return (two_slopes if activation.slopes is not None else by_quadrature)(activation, K, order, advance)
 
 
 def pairs(size: int) -> int:
@@ -62,7 +82,7 @@ def pairs(size: int) -> int:
     return size * (size + 1) // 2
 
 
-def _two_slopes(activation: Activation, K: Any, order: int, advance: Advance) -> KernelMap:
+def two_slopes(activation: Activation, K: Any, order: int, advance: Advance = lambda count: None) -> KernelMap:
     """sigma = alpha z + beta |z|: <sigma sigma> = alpha^2 k + beta^2 h, h = E|z z'| = (2/pi) (root + k asin c)."""
     minus, plus = activation.slopes or (0.0, 0.0)
     smooth, bent = ((plus + minus) / 2) ** 2, ((plus - minus) / 2) ** 2
@@ -78,7 +98,7 @@ def _two_slopes(activation: Activation, K: Any, order: int, advance: Advance) ->
         square = bent / np.pi * np.where(d[:, None] > 0, root / d[:, None], 0.0)
         np.fill_diagonal(cross, smooth + bent)
         np.fill_diagonal(square, 0.0)
-        second = None
+        second = Second(*[np.zeros_like(K)] * 4)
         if order == 2:
             inverse = np.where(root > 0, 1 / root, 0.0)
             found = (
@@ -87,9 +107,9 @@ def _two_slopes(activation: Activation, K: Any, order: int, advance: Advance) ->
                 -K * inverse / d[:, None],
                 inverse / 2,
             )
-            second = tuple(bent / np.pi * _hollow(part) for part in found)
+            second = Second(*(bent / np.pi * _hollow(part) for part in found))
     advance(pairs(len(K)))
-    return KernelMap(value, cross, square, second)  # type: ignore[arg-type]
+    return KernelMap(value, cross, square, second)
 
 
 def _hollow(matrix: Any) -> Floats:
@@ -97,7 +117,8 @@ def _hollow(matrix: Any) -> Floats:
     return np.asarray(np.where(np.eye(len(matrix), dtype=bool) | ~np.isfinite(matrix), 0.0, matrix))
 
 
-def _by_quadrature(activation: Activation, K: Any, order: int, advance: Advance) -> KernelMap:
+def by_quadrature(activation: Activation, K: Any, order: int, advance: Advance = lambda count: None) -> KernelMap:
+    """For any activation: averages over single inputs and pairs of them."""
     wanted = [VALUE, *((CROSS, SQUARE, SQUARE[::-1]) if order else ())]
     wanted += [shape for s in SECOND for shape in dict.fromkeys((s, s[::-1]))] if order == 2 else []
     found = _averages(activation, K, tuple(wanted), advance)
@@ -109,10 +130,10 @@ def _by_quadrature(activation: Activation, K: Any, order: int, advance: Advance)
     value = found[VALUE] + np.diag(alone[0])
     cross = found[CROSS] + np.diag(alone[1] / 2) if order else zero
     square = found[SQUARE] / 2 if order else zero
-    second = None
+    second = Second(zero, zero, zero, zero)
     if order == 2:
         both, four, three = (found[shape] for shape in SECOND)
-        second = (both + np.diag(alone[2] / 4), four / 4, three / 2, both / 4)
+        second = Second(both + np.diag(alone[2] / 4), four / 4, three / 2, both / 4)
     return KernelMap(value, cross, square, second)
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.brackets import gaussian_moments
-from rgflow.checks import whole
-from rgflow.errors import DomainWarning, InputError
+from rgflow.checks import not_negative, whole
+from rgflow.errors import AccuracyError, InputError, KinkError
 from rgflow.network import MLP, Network
 from rgflow.network.describe import described
 from rgflow.network.inputs import given
-from rgflow.predict.bayes.metric import exact_metric
-from rgflow.predict.bayes.neurons import Neurons, correction, lean_response, neurons, sampled_response
+from rgflow.predict.bayes.metric import Metric, exact_metric
+from rgflow.predict.bayes.neurons import Neurons, correction, neurons
 from rgflow.predict.bayes.regression import Regression, Response, Shift, nothing, regression, respond
-from rgflow.predict.bayes.trust import LIMITS, doubts, measured
+from rgflow.predict.bayes.sampled_response import lean_response, sampled_response
+from rgflow.predict.bayes.trust import measures
 from rgflow.predict.data import Task, task
+from rgflow.predict.trust import judged
 from rgflow.progress import progress_bar
+from rgflow.seeds import seed_sequence, seed_text
 
 if TYPE_CHECKING:
     import xarray
@@ -50,6 +51,7 @@ class _Found:
     error: Shift | None
     strain: float
     vertex: float  # the largest V/(n K^2) of one input
+    seed: str = ""
 
 
 def posterior(
@@ -60,7 +62,7 @@ def posterior(
     *,
     modes: Modes = "auto",
     draws: int = 2**14,
-    seed: Any = 0,
+    seed: Any = None,
     covariance: Covariance = "joint",
     progress: bool = False,
 ) -> xarray.Dataset:
@@ -80,16 +82,18 @@ def posterior(
     test : inputs or (inputs, targets)
         Where to predict, (M, n_0); targets are kept in the result.
     noise : float
-        Variance of Gaussian label noise; 0: outputs equal the targets.
+        Variance of Gaussian label noise; 0: outputs equal the targets. It belongs to the data, and may be given without
+        its name.
     modes : "exact", "sampled" or "auto"
         How fluctuations of the metric are found: from the four-point vertex V at all inputs, for few of them and any
         layers; or as averages over draws of neurons, for MLPs and any number of inputs, at N^2 operations a draw at
-        most. "auto" is "exact" for up to four different inputs.
+        most. "auto" is "exact" for up to four different inputs, unless it is an MLP whose V cannot be had to any
+        accuracy there (a kink at nearly dependent inputs).
     draws : int
         Neurons drawn at every hidden layer, rounded up to eight times a power of two: eight independently scrambled
         sets of Sobol points. Standard errors ``NAME_se`` come from their spread.
-    seed : int, SeedSequence or None
-        Of the draws.
+    seed : int, SeedSequence, Generator or None
+        Of the draws, as in :func:`rgflow.sample`; ``attrs["seed"]`` tells which it was. Exact modes need none.
     covariance : "joint", "each" or "none"
         Of all test inputs and outputs (dims test, other_test, output, other_output); of the outputs at each test input
         alone; or none, which for one hidden layer is some ten times faster.
@@ -114,6 +118,9 @@ def posterior(
     InputError
         For wrong shapes, a singular kernel without noise, too many inputs for exact modes, sampled modes of a network
         that is not an MLP; and what :func:`rgflow.flow` raises.
+    AccuracyError
+        For exact modes of a kinked activation at inputs too near to be told apart (take sampled ones), and for inputs
+        or targets whose squares leave the range of numbers.
 
     >>> net = MLP([2, 100, 1], "relu", C_W=2.0)
     >>> ds = posterior(net, ([[1.0, 0.5]], [0.2]), [[0.5, 1.0]], noise=0.1)
@@ -121,11 +128,12 @@ def posterior(
     (0.1532, -0.0004, True)
     """
     what = task(net, train, test)
-    noise = _noise(noise)
+    noise = not_negative("noise", noise)
     draws = whole("draws", draws, 1)
-    if modes not in ("auto", "exact", "sampled"):
+    root = seed_sequence(seed)
+    if not isinstance(modes, str) or modes not in ("auto", "exact", "sampled"):
         raise InputError(f"modes is {modes!r}; it is 'exact', 'sampled' or 'auto'")
-    if covariance not in ("joint", "each", "none"):
+    if not isinstance(covariance, str) or covariance not in ("joint", "each", "none"):
         raise InputError(f"covariance is {covariance!r}; it is 'joint', 'each' or 'none'")
     joint = covariance == "joint"
     numbers = (len(what.test) * net.widths[-1]) ** 2
@@ -134,37 +142,60 @@ def posterior(
             f"the covariance of {len(what.test)} test inputs and {net.widths[-1]} outputs has {numbers:.3g} entries; "
             "pass covariance='each' for that of the outputs at each test input"
         )
-    if modes == "auto":
-        few = len(given(net, what.inputs).overlap) <= FEW or not isinstance(net, MLP)
-        modes = "exact" if few else "sampled"
-    if modes == "exact":
-        found = _exact(net, what, noise, joint, progress)
+    if isinstance(net, MLP):
+        found, modes = _mlp(net, what, noise, modes, covariance, draws, root, progress)
+    elif modes == "sampled":
+        raise InputError(f"{net!r} is not an MLP: sampled modes are offered for dense layers; take modes='exact'")
     else:
-        if not isinstance(net, MLP):
-            raise InputError(f"{net!r} is not an MLP: sampled modes are offered for dense layers; take modes='exact'")
-        found = _sampled(net, what, noise, covariance, draws, seed, progress)
+        found, modes = _exact(exact_metric(net, what.inputs, progress), what, noise, joint), "exact"
     if covariance == "none":
         found = replace(found, shift=found.shift._replace(covariance=None))
     return _dataset(net, what, noise, joint, modes, found)
 
 
-def _noise(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
-        raise InputError(f"noise is {value!r}; it is the variance of label noise: finite and not negative")
-    return float(value)
+def _mlp(
+    net: MLP,
+    what: Task,
+    noise: float,
+    modes: Modes,
+    covariance: Covariance,
+    draws: int,
+    root: np.random.SeedSequence,
+    progress: bool,
+) -> tuple[_Found, Modes]:
+    """By either way; which, if it is left open."""
+    if modes == "exact" or (modes == "auto" and len(given(net, what.inputs).overlap) <= FEW):
+        try:
+            metric = exact_metric(net, what.inputs, progress)
+        except (AccuracyError, KinkError) as error:
+            if modes == "exact":
+                raise type(error)(f"{error}; or take modes='sampled'") from error
+        else:
+            return _exact(metric, what, noise, covariance == "joint"), "exact"
+    return _sampled(net, what, noise, covariance, draws, root, progress), "sampled"
 
 
-def _exact(net: Network, what: Task, noise: float, joint: bool, progress: bool) -> _Found:
-    metric = exact_metric(net, what.inputs, progress)
+def _relative(vertex: Any, kernel: Any) -> float:
+    """The largest V/(n K^2) for V/n (N,) and K (N,) of single inputs; an input without outputs has none."""
+    return float(np.divide(vertex / np.where(kernel > 0, kernel, 1), kernel, where=kernel > 0, out=0 * kernel).max())
+
+
+def _exact(metric: Metric, what: Task, noise: float, joint: bool) -> _Found:
     problem = regression(metric.kernel, what.targets, noise, joint)
     response = respond(problem, *metric.modes())
     shift = problem.shift(metric.change, response)
-    alone = np.einsum("aaaa->a", metric.vertex) / np.diagonal(metric.kernel) ** 2
-    return _Found(problem, shift, None, problem.strain(metric.change, response), float(alone.max()))
+    alone = _relative(np.einsum("aaaa->a", metric.vertex), np.diagonal(metric.kernel))
+    return _Found(problem, shift, None, problem.strain(metric.change, response), alone)
 
 
 def _sampled(
-    net: MLP, what: Task, noise: float, covariance: Covariance, draws: int, seed: Any, progress: bool
+    net: MLP,
+    what: Task,
+    noise: float,
+    covariance: Covariance,
+    draws: int,
+    root: np.random.SeedSequence,
+    progress: bool,
 ) -> _Found:
     network = neurons(net, what.inputs, progress)
     problem = regression(network.kernel, what.targets, noise, covariance == "joint")
@@ -174,7 +205,7 @@ def _sampled(
     shifts: list[Shift] = []
     change, response = np.zeros_like(network.kernel), nothing(problem)
     with progress_bar(progress, "neurons", SCRAMBLES * each * layers) as advance:
-        for child in _seed(seed).spawn(SCRAMBLES):
+        for child in root.spawn(SCRAMBLES):
             above, inside = child.spawn(2)
             K_1 = correction(network, each, above)
             full = min(each, ENOUGH) if lean else each  # for the strain a few draws are enough
@@ -189,13 +220,7 @@ def _sampled(
     mean = Shift(*(sum(parts) / SCRAMBLES for parts in zip(*shifts, strict=True)))
     error = Shift(*(np.std(parts, axis=0, ddof=1) / np.sqrt(SCRAMBLES) for parts in zip(*shifts, strict=True)))
     response = Response(*(np.asarray(x) / SCRAMBLES for x in response))
-    return _Found(problem, mean, error, problem.strain(change, response), _alone(network, net))
-
-
-def _seed(seed: Any) -> np.random.SeedSequence:
-    if seed is None or isinstance(seed, np.random.SeedSequence):
-        return np.random.SeedSequence() if seed is None else seed
-    return np.random.SeedSequence(whole("seed", seed, 0))
+    return _Found(problem, mean, error, problem.strain(change, response), _alone(network, net), seed_text(root))
 
 
 def _alone(network: Neurons, net: MLP) -> float:
@@ -205,7 +230,7 @@ def _alone(network: Neurons, net: MLP) -> float:
         d = (layer.root**2).sum(axis=1)
         four = gaussian_moments(net.activation, d[:, None, None], MOMENTS, "almost_everywhere")[0]
         total += np.diagonal(layer.P) ** 2 * (four[:, 0] - four[:, 1] ** 2)
-    return float((total / np.diagonal(network.kernel) ** 2).max())
+    return _relative(total, np.diagonal(network.kernel))
 
 
 def _dataset(net: Network, what: Task, noise: float, joint: bool, modes: str, found: _Found) -> xarray.Dataset:
@@ -230,16 +255,13 @@ def _dataset(net: Network, what: Task, noise: float, joint: bool, modes: str, fo
         if error is not None:
             data[f"{name}_se"] = (dims[name], np.asarray(error), {"long_name": f"standard error of {name}_shift"})
     variance = problem.spread.diagonal() if joint else problem.spread
-    measures = measured(found.strain, found.vertex, shift, variance, problem.targets.size)
-    why = doubts(measures)
-    data["measure"] = (("doubt",), list(measures.values()), {"long_name": "what the expansion takes to be small"})
-    data["limit"] = (("doubt",), [LIMITS[name] for name in measures])
-    data["trusted"] = ((), not why, {"long_name": "whether every measure is within its limit"})
+    small = measures(found.strain, found.vertex, shift, variance, problem.targets.size)
+    verdict, names, doubts = judged("the posterior at order 1/n", small, stacklevel=3)
+    data |= verdict
     if what.answers is not None:
         data["answers"] = (("test", "output"), what.answers)
     coords, attrs = described(net, "posterior", "almost_everywhere", CONVENTIONS)
-    coords["doubt"] = list(measures)
-    attrs |= {"order": 1, "noise": noise, "modes": modes, "doubts": "; ".join(why)}
-    if why:
-        warnings.warn("the expansion in 1/n is not to be trusted here: " + attrs["doubts"], DomainWarning, stacklevel=3)
-    return xarray.Dataset(data, coords, attrs)
+    attrs |= {"order": 1, "noise": noise, "modes": modes, "doubts": doubts}
+    if found.seed:
+        attrs["seed"] = found.seed
+    return xarray.Dataset(data, coords | names, attrs)

@@ -10,6 +10,7 @@ and covariance V/n, which all neurons share. That is what couples them.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.checks import whole
-from rgflow.errors import DomainWarning, InputError
+from rgflow.errors import AccuracyError, DomainWarning, InputError
 from rgflow.network import Network
 from rgflow.network.inputs import finite
 from rgflow.predict.bayes.metric import Metric, exact_metric
-from rgflow.predict.bayes.regression import regression
+from rgflow.predict.bayes.regression import check_near, check_range, evidence_response, regression
+from rgflow.predict.trust import HALF, Measure, judged
+from rgflow.seeds import seed_sequence
 
 Floats = NDArray[np.float64]
-BOUND = 0.5  # of a relative correction of order 1/n: beyond, the next order is not small
+WIDER = "take wider or fewer layers"
+MOST = 1 << 28  # numbers at once: 2 GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,19 @@ class Prior:
     inputs : array (N, n_0)
     metric : Metric
         Mean and covariance of the metric of the outputs, with the network's widths put in.
+    doubts : str
+        Why order 1/n is not to be trusted; empty if it is (``trusted``).
     """
 
     net: Network
     inputs: Floats
     metric: Metric
+    doubts: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether V/(n K^2) and the relative change of K are below 1/2 at every input."""
+        return not self.doubts
 
     @property
     def kernel_infinite(self) -> Floats:
@@ -83,88 +95,100 @@ class Prior:
 
     @staticmethod
     def _places(name: str, values: Any) -> list[int]:
-        found = [whole(name, int(v) if isinstance(v, np.integer) else v, 0) for v in np.atleast_1d(values).tolist()]
-        if not found:
-            raise InputError(f"{name} is empty")
-        return found
+        if not isinstance(values, Sequence | np.ndarray) or not len(values):
+            raise InputError(f"{name} is {values!r}; give a list of whole numbers, one for every output")
+        return [whole(name, value, 0) for value in values]
 
     def kurtosis(self) -> Floats:
-        """Excess kurtosis E z^4/(E z^2)^2 - 3 of one output at each input, (N,): 3 V/(n K^2), to O(1/n^2)."""
-        return np.asarray(3 * np.einsum("aaaa->a", self.metric.vertex) / np.diagonal(self.metric.kernel) ** 2)
+        """Excess kurtosis E z^4/(E z^2)^2 - 3 of one output at each input, (N,): 3 V/(n K^2), to O(1/n^2).
+
+        NaN, here and in ``correlation``, for an input at which all outputs vanish.
+        """
+        return np.asarray(3 * np.einsum("aaaa->a", self.metric.vertex) / self._sizes() ** 2)
 
     def correlation(self) -> Floats:
         """Correlation of z_{i;a}^2 and z_{j;b}^2 of two different outputs, (N, N): V_(aa)(bb)/(2 n K_aa K_bb).
 
         Outputs of one network are uncorrelated, but not independent: where one is large, so are the others.
         """
-        d = np.diagonal(self.metric.kernel)
+        d = self._sizes()
         return np.asarray(np.einsum("aabb->ab", self.metric.vertex) / (2 * np.outer(d, d)))
 
+    def _sizes(self) -> Floats:
+        d = np.diagonal(self.metric.kernel)
+        return np.where(d > 0, d, np.nan)
+
     def log_density(self, z: Any) -> Floats:
-        """log p of outputs z (..., N, m), m of the network's outputs, or (..., N) for one: log N plus the order 1/n.
+        """log p of z (..., N, m), m of the network's outputs at all N inputs: log N plus the order 1/n.
 
         Warns with DomainWarning where that term exceeds 1/2: outputs too unlikely at infinite width.
 
         Raises InputError for wrong shapes, and for inputs whose kernel is singular: outputs then have no density.
+        AccuracyError for z beyond all numbers.
         """
         leading, correction = self._expanded(z)
+        _warn_far(correction)
         return leading + correction
 
     def density(self, z: Any) -> Floats:
-        """p of outputs z, as in :meth:`log_density`: N (1 + order 1/n); NaN, with a warning, where it is negative."""
+        """p of outputs z, as in :meth:`log_density`: N (1 + order 1/n).
+
+        Its integral is 1 exactly. AccuracyError, which says at which z, where it would be negative: the network is too
+        narrow there for an expansion of the density. That of its logarithm has no such end.
+        """
         leading, correction = self._expanded(z)
-        return np.asarray(np.where(correction > -1, np.exp(leading) * (1 + correction), np.nan))
+        if correction.min() <= -1:
+            place = [int(p) for p in np.unravel_index(correction.argmin(), correction.shape)]
+            raise AccuracyError(
+                f"the density would be negative at z{place or ''}: its term of order 1/n is {correction.min():.2g} of "
+                "it; take wider layers, z nearer 0, or log_density"
+            )
+        _warn_far(correction)
+        return np.asarray(np.exp(leading) * (1 + correction))
 
     def _expanded(self, z: Any) -> tuple[Floats, Floats]:
         values = finite("z", z)
         N = len(self.inputs)
-        if values.ndim == 0 and N == 1:
-            values = values[None]
-        if values.shape[-1] == N and not (values.ndim > 1 and values.shape[-2] == N):
-            values = values[..., None]
+        most = self.net.widths[-1]
+        if values.ndim < 2 or values.shape[-2] != N or not 1 <= values.shape[-1] <= most or not values.size:
+            raise InputError(f"z has shape {values.shape}; give (..., {N}, m) for m <= {most} outputs at {N} inputs")
         m = values.shape[-1]
-        if values.ndim < 2 or values.shape[-2] != N or m > self.net.widths[-1]:
-            raise InputError(
-                f"z has shape {np.shape(z)}; give (..., {N}, m) for m <= {self.net.widths[-1]} outputs, or (..., {N})"
-            )
         flat = values.reshape(-1, N, m)
-        empty = np.zeros((N, m))
-        problem = regression(self.metric.kernel, empty, 0.0, False)
-        inverse, change = problem.inverse, self.metric.change
+        try:
+            problem = regression(self.metric.kernel, np.zeros((N, m)), 0.0, False)
+        except InputError:
+            raise InputError(
+                "K of the inputs cannot be inverted, outputs have no density: leave out inputs that repeat or depend "
+                "on others"
+            ) from None
         weights, modes = self.metric.modes()
-        a = inverse @ flat
+        with np.errstate(over="ignore", invalid="ignore"):
+            a = problem.inverse @ flat
+        check_near("z is", flat, a)
         leading = problem.log_evidence - (flat * a).sum(axis=(1, 2)) / 2
-
-        def slope(D: Any) -> Any:
-            return (np.einsum("zai,ab,zbi->z", a, D, a) - m * np.einsum("ab,ab->", inverse, D)) / 2
-
-        correction = slope(change)
+        correction = evidence_response(problem.inverse, a, self.metric.change)[0]
         for w, G in zip(weights, modes, strict=True):
-            Da, turned = G @ a, inverse @ G
-            second = -np.einsum("zai,ab,zbi->z", Da, inverse, Da) + m / 2 * np.einsum("ab,ba->", turned, turned)
-            correction = correction + w / 2 * (second + slope(G) ** 2)
-        worst = float(np.abs(correction).max())
-        if worst > BOUND:
-            warnings.warn(
-                f"the density's term of order 1/n reaches {worst:.2g} of it: z is too unlikely for the expansion",
-                DomainWarning,
-                stacklevel=3,
-            )
+            slope, second = evidence_response(problem.inverse, a, G)
+            correction = correction + w / 2 * (second + slope**2)
         shape = values.shape[:-2]
         return leading.reshape(shape), correction.reshape(shape)
 
-    def draw(self, count: int, seed: Any = None, outputs: int | None = None) -> Floats:
-        r"""``count`` samples of the outputs (count, N, outputs), all outputs if not said.
+    def draw(self, count: int, *, seed: Any = None, outputs: int | None = None) -> Floats:
+        r"""``count`` samples of the outputs (count, N, outputs), all outputs if not said; ``seed`` as in ``sample``.
 
         Each takes one random metric for all its outputs, :math:`G = K^{1/2} e^X K^{1/2}` with a Gaussian X matched so
         that G has mean K + K_1/n and covariance V/n up to O(1/n^2). G is positive, always.
 
-        Raises InputError for networks whose V is no covariance (orthogonal weights); warns with DomainWarning if the
+        Raises InputError for networks whose V is no covariance (orthogonal weights) and for more samples than fit in
+        memory at once; warns with DomainWarning if the
         metric's relative variance exceeds 1/2.
         """
         count = whole("count", count, 1)
         m = self.net.widths[-1] if outputs is None else whole("outputs", outputs, 1)
-        rng = np.random.default_rng(seed)
+        numbers = count * len(self.inputs) * (m + 2 * len(self.inputs))
+        if numbers > MOST:
+            raise InputError(f"count is {count}: {numbers:.2g} numbers at once; draw at most {MOST * count // numbers}")
+        rng = np.random.default_rng(seed_sequence(seed))
         K = self.metric.kernel
         values, vectors = np.linalg.eigh(K)
         kept = values > len(K) * np.finfo(float).eps * values[-1]
@@ -178,7 +202,7 @@ class Prior:
         squares = np.einsum("k,kab,kbc->ac", weights, relative, relative)
         centre = back @ self.metric.change @ back.T - squares / 2
         size = float(np.linalg.eigvalsh(squares).max())
-        if size > BOUND:
+        if size > HALF:
             warnings.warn(
                 f"the metric's relative variance is {size:.2g}, not small: samples are far from those of the network",
                 DomainWarning,
@@ -191,10 +215,22 @@ class Prior:
         return np.asarray(root @ turned)
 
 
+def _warn_far(correction: Floats) -> None:
+    """For a method's caller."""
+    worst = float(np.abs(correction).max())
+    if worst > HALF:
+        warnings.warn(
+            f"the density's term of order 1/n reaches {worst:.2g} of it: z is too unlikely for the expansion",
+            DomainWarning,
+            stacklevel=3,
+        )
+
+
 def prior(net: Network, inputs: Any, *, progress: bool = False) -> Prior:
     """The distribution of the outputs of a network at a few inputs (N, n_0) or (n_0,), to order 1/n.
 
-    Raises what :func:`rgflow.flow` raises with V: InputError for too many inputs and wrong shapes, and others.
+    Raises what :func:`rgflow.flow` raises with V: InputError for too many inputs and wrong shapes, and others. Warns
+    with DomainWarning where V/(n K^2) or the relative change of K exceeds 1/2: no number is then to be trusted.
 
     >>> from rgflow.network import MLP
     >>> few = prior(MLP([2, 50, 1], "relu", C_W=2.0), [[1.0, 1.0]])
@@ -204,4 +240,18 @@ def prior(net: Network, inputs: Any, *, progress: bool = False) -> Prior:
     if not isinstance(net, Network):
         raise InputError(f"{net!r} is not a network; give rgflow.MLP(...) or rgflow.Network(...)")
     x = np.atleast_2d(finite("inputs", inputs))
-    return Prior(net, x, exact_metric(net, x, progress))
+    metric = exact_metric(net, x, progress)
+    check_range(metric.kernel)
+    K = np.diagonal(metric.kernel)
+    K = np.where(K > 0, K, np.inf)  # an input without outputs
+    small = [
+        Measure(
+            "fluctuation", _most(np.einsum("aaaa->a", metric.vertex) / K / K), HALF, "V/(n K^2) of one input", WIDER
+        ),
+        Measure("change", _most(np.diagonal(metric.change) / K), HALF, "K_1/(n K) of one input", WIDER),
+    ]
+    return Prior(net, x, metric, judged("the prior at order 1/n", small, stacklevel=2)[2])
+
+
+def _most(values: Floats) -> float:
+    return float(np.abs(values).max())

@@ -29,9 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.errors import InputError
+from rgflow.errors import AccuracyError, InputError
 
 Floats = NDArray[np.float64]
+FARTHEST = 1e10  # standard deviations under the leading law: the square of their square is still a number
+TINY, HUGE = 1e-100, 1e100  # the range of K in which its square is a number
 LEAST = 1e-12  # of the largest eigenvalue of Kt: below, what is left of the smallest is rounding
 
 
@@ -116,11 +118,8 @@ class Regression:
         return block if self.joint else np.diagonal(block).copy()
 
     def slope(self, D: Any) -> Any:
-        """Dl[D] for D at training inputs (..., N, N)."""
-        N = self.N
-        D = D[..., :N, :N]
-        data = np.einsum("ao,...ab,bo->...", self.a, D, self.a)
-        return (data - self.outputs * np.einsum("ab,...ab->...", self.inverse, D)) / 2
+        """Dl[D] for D of which the part at training inputs is (..., N, N)."""
+        return evidence_response(self.inverse, self.a, D[..., : self.N, : self.N])[0]
 
     def shift(self, change: Any, response: Response) -> Shift:
         """All terms of order 1/n, for K_1/n = ``change`` (N + M, N + M)."""
@@ -141,11 +140,12 @@ class Regression:
 def regression(kernel: Any, targets: Any, noise: float, joint: bool) -> Regression:
     """Regression with a kernel (N + M, N + M), training inputs first.
 
-    Raises InputError for a training kernel that cannot be inverted.
+    Raises InputError for a training kernel that cannot be inverted, AccuracyError for numbers out of range.
     """
     from scipy.linalg import solve_triangular
 
     N, o = targets.shape
+    check_range(kernel)
     Kt = kernel[:N, :N] + noise * np.eye(N)
     values = np.linalg.eigvalsh(Kt)
     if not values[0] > LEAST * values[-1]:
@@ -158,11 +158,32 @@ def regression(kernel: Any, targets: Any, noise: float, joint: bool) -> Regressi
     inverse = root @ root.T
     M = kernel[N:, :N] @ inverse
     a = inverse @ targets
+    check_near("targets are", targets, a)
     crossed = kernel[:N, N:]
     spread = kernel[N:, N:] - M @ crossed if joint else np.diagonal(kernel)[N:] - (M * crossed.T).sum(axis=1)
     determinant = 2 * np.log(np.diagonal(L)).sum()
     evidence = -((targets * a).sum() + o * (determinant + N * np.log(2 * np.pi))) / 2
     return Regression(targets, joint, inverse, root, M, a, M @ targets, spread, float(evidence))
+
+
+def check_range(kernel: Any) -> None:
+    """AccuracyError for a kernel whose square is no number; zero, of an input without outputs, is one."""
+    sizes = np.diagonal(kernel)
+    if not np.all((sizes == 0) | ((sizes > TINY) & (sizes < HUGE))):
+        raise AccuracyError(
+            f"K of single inputs ranges from {sizes.min():.2g} to {sizes.max():.2g}, and its square beyond numbers; "
+            "scale the inputs"
+        )
+
+
+def check_near(what: str, values: Any, solved: Any) -> None:
+    """AccuracyError for (..., N, o) values, and K^-1 times them, that are beyond all numbers of an expansion."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        away = np.sqrt(np.max(np.sum(values * solved, axis=(-2, -1))))
+    if not away < FARTHEST:
+        raise AccuracyError(
+            f"{what} more than {FARTHEST:g} standard deviations of the infinite network away; scale down"
+        )
 
 
 def nothing(problem: Regression) -> Response:
@@ -173,10 +194,19 @@ def nothing(problem: Regression) -> Response:
     return Response(zero((N + M, N)), zero(pairs), zero((M, o)), zero(pairs), zero((*pairs, o, o)), 0.0)
 
 
+def evidence_response(inverse: Any, a: Any, D: Any) -> tuple[Any, Any]:
+    """Dl[D] and D2l[D, D] for a = Kt^-1 y (..., N, o) and D (..., N, N) at training inputs."""
+    o = a.shape[-1]
+    Da, turned = D @ a, inverse @ D
+    slope = ((a * Da).sum(axis=(-2, -1)) - o * np.einsum("...aa->...", turned)) / 2
+    squares = np.einsum("...ab,...ba->...", turned, turned)
+    return slope, o / 2 * squares - (Da * (inverse @ Da)).sum(axis=(-2, -1))
+
+
 def respond(problem: Regression, weights: Any, modes: Any) -> Response:
     """The sums over fluctuations given as matrices ``modes`` (k, N + M, N + M) with variances ``weights`` (k,)."""
     N = problem.N
-    slopes = problem.slope(modes)
+    slopes, second = evidence_response(problem.inverse, problem.a, modes[:, :N, :N])
     pull = np.einsum("k,kab->ab", weights * slopes, modes)
     Da = modes[:, :, :N] @ problem.a  # (k, N + M, o)
     moved = problem.inverse @ Da[:, :N]  # Kt^-1 D a
@@ -185,8 +215,6 @@ def respond(problem: Regression, weights: Any, modes: Any) -> Response:
     bend = -np.einsum("k,kmn,kno->mo", weights, R, moved)
     flat = (R @ problem.root).transpose(0, 2, 1).reshape(-1, R.shape[1])  # rows: fluctuation and direction
     repeated = np.repeat(weights, N)[:, None]
-    turned = problem.inverse @ modes[:, :N, :N]
-    second = -np.einsum("kno,kno->k", Da[:, :N], moved) + problem.outputs / 2 * np.einsum("kab,kba->k", turned, turned)
     return Response(
         pull[:, :N],
         problem.at_test(pull),

@@ -1,6 +1,4 @@
-"""When to believe a posterior at order 1/n: measures of what the expansion takes to be small, and their limits.
-
-All are proportional to 1/n.
+"""What a posterior at order 1/n takes to be small: measures, each proportional to 1/n, with their limits.
 
 strain
     How far the data move the metric, relative to metric plus noise: the largest |eigenvalue| of Kt^-1/2 (E[G|y] - K)
@@ -22,36 +20,26 @@ from typing import Any
 
 import numpy as np
 
-LIMITS = {"strain": 0.5, "fluctuation": 0.5, "evidence": 0.5, "shift": 1.0, "variance": 0.5}
-_MEANINGS = {
-    "fluctuation": "V/(n K^2) of one input",
-    "strain": "the change of the metric by the data, relative to it",
-    "evidence": "the shift of the log evidence for each target, in units of 1/2,",
-    "shift": "the shift of the mean in posterior standard deviations",
-    "variance": "the relative change of the posterior's variance",
-}
+from rgflow.predict.trust import HALF, Measure
+
+STRAIN = "take wider layers, more label noise, or a larger C_W if the targets are large under the prior"
+WIDTH = "take wider or fewer layers"
 
 
-def measured(strain: float, fluctuation: float, shift: Any, variance: Any, targets: int) -> dict[str, float]:
-    """The measures by name; ``variance`` (M,) is that at infinite width, ``targets`` their number N n_out."""
+def measures(strain: float, fluctuation: float, shift: Any, variance: Any, targets: int) -> list[Measure]:
+    """All of them; ``variance`` (M,) is that at infinite width, ``targets`` their number N n_out."""
     sure = np.sqrt(np.maximum(variance, 0).mean())
     moved = np.sqrt(np.square(shift.mean).mean())
-    found = {
-        "strain": strain,
-        "fluctuation": fluctuation,
-        "evidence": abs(float(shift.log_evidence)) / (targets / 2),
-        "shift": float(moved / sure) if sure > 0 else 0.0,
-    }
+    away = float(moved / sure) if sure > 0 else 0.0
+    evidence = abs(float(shift.log_evidence)) / (targets / 2)
+    found = [
+        Measure("strain", strain, HALF, "the change of the metric by the data, relative to it,", STRAIN),
+        Measure("fluctuation", fluctuation, HALF, "V/(n K^2) of one input", WIDTH),
+        Measure("evidence", evidence, HALF, "the shift of the log evidence for each target, in units of 1/2,"),
+        Measure("shift", away, 1.0, "the shift of the mean in posterior standard deviations"),
+    ]
     if shift.covariance is not None and variance.max() > 0:
         alone = np.einsum("mmoo->mo" if shift.covariance.ndim == 4 else "moo->mo", shift.covariance)
-        found["variance"] = float(np.abs(alone).max() / variance.max())
+        change = float(np.abs(alone).max() / variance.max())
+        found.append(Measure("variance", change, HALF, "the relative change of the posterior's variance"))
     return found
-
-
-def doubts(measures: dict[str, float]) -> list[str]:
-    """A line for every measure beyond its limit."""
-    return [
-        f"{_MEANINGS[name]} is {value:.2g}, beyond {LIMITS[name]:g}"
-        for name, value in measures.items()
-        if not value <= LIMITS[name]
-    ]
