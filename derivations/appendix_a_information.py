@@ -85,8 +85,8 @@ def ratios() -> None:
         found = rg.aspect_ratio(activation, n_out)
         assert found.best_fluctuation == sp.Rational(4, 20 + 3 * n_out)
         digits = len(str(typed).split(".")[1])
-        assert abs(found.optimal - typed) <= 0.5001 * 10.0**-digits, activation
-        print(f"{activation:7s} {n_out:2d} outputs: nu = {float(found.nu):.6g}, r* = {found.optimal:.7g}")
+        assert abs(found.best_ratio - typed) <= 0.5001 * 10.0**-digits, activation
+        print(f"{activation:7s} {n_out:2d} outputs: nu = {float(found.nu):.6g}, r* = {found.best_ratio:.7g}")
     slope_4, slope_2 = sp.Rational(1, 2), sp.Rational(1, 2)  # A_4, A_2 of relu
     assert rg.aspect_ratio("relu").nu == 3 * slope_4 / slope_2**2 - 1
     for skip in (sp.Rational(1, 2), sp.Rational(9, 10)):
@@ -99,7 +99,7 @@ def ratios() -> None:
 
 def networks(series: sp.Expr) -> None:
     """Of a real width: relu networks, V = 5 (l - 1) K^2, in the engine's Dataset."""
-    n, depth = 100, 6
+    n, depth = 1000, 6
     net = rg.MLP.uniform(n_in=1, width=n, depth=depth, n_out=10, activation="relu", C_W=2.0)
     ds = rg.information(net, first_kernel=1.0)
     for layer in range(1, depth + 1):
@@ -111,8 +111,8 @@ def truncated() -> None:
     """At r* the series is short by half, and the information of the mixture has no maximum there."""
     found = rg.aspect_ratio("relu", 10)
     assert found.series() < 0.6 * found.mixture()
-    assert found.mixture(2 * found.optimal) > 2 * found.mixture()
-    assert found.series(2 * found.optimal) < 0
+    assert found.mixture(2 * found.best_ratio) > 2 * found.mixture()
+    assert found.series(2 * found.best_ratio) < 0
     print(f"at r*: {found.series():.4g} nats by the series, {found.mixture():.4g} by the mixture that it approximates")
 
 

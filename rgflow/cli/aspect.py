@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.checks import whole
 from rgflow.cli.kinds import KindOption, layer_of
 from rgflow.cli.paths import PICTURES, writable
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rgflow.network import Layer
-    from rgflow.predict.aspect.depth import Recommendation
     from rgflow.predict.aspect.ratio import AspectRatio
+    from rgflow.predict.aspect.recommendation import Recommendation
 
 WIDTHS = 18  # columns of labels
 
@@ -50,15 +51,19 @@ def aspect(
 
     if plot is not None and width is None:
         raise InputError("--plot needs --width: what is drawn depends on it")
+    if width is not None:
+        whole("width", width, 1)
     with working("deriving nu"):
         found = aspect_ratio(activation, n_out, layer=_layer(layer, skip))
-    console = results()
-    _print(found, console)
-    if width is None:
-        return
-    with working("following a network of this width"), warnings.catch_warnings(record=True) as said:
+    console, recommended = results(), None
+    with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DomainWarning)
-        recommended = found.recommend(width)
+        if width is not None:
+            with working("following a network of this width"):
+                recommended = found.recommend(width)
+    _print(found, console)
+    if recommended is None:
+        return
     _print_recommendation(recommended, console)
     for each in said:
         warn(f"warning: {each.message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rgflow.errors import InputError, StoreError
@@ -19,5 +20,7 @@ def writable(path: Path | None, endings: tuple[str, ...], option: str) -> None:
         raise InputError(f"{option} {path}: the name must end in {several}")
     if not path.absolute().parent.is_dir():
         raise StoreError(f"{option} {path}: the directory {path.parent} does not exist")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise StoreError(f"{option} {path}: the directory {path.parent} cannot be written to")
     if path.is_dir() and path.suffix.lower() != ".zarr":
         raise StoreError(f"{option} {path}: it is a directory; give the name of a file")

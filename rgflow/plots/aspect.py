@@ -9,26 +9,34 @@ from numpy.typing import NDArray
 
 from rgflow.errors import InputError
 from rgflow.plots.panels import BEYOND, COLOURS, GREY
-from rgflow.predict.aspect.depth import Recommendation
 from rgflow.predict.aspect.ratio import AspectRatio
-from rgflow.predict.aspect.scale import series_at
+from rgflow.predict.aspect.recommendation import Recommendation
+from rgflow.predict.aspect.scale import continued_at
+from rgflow.predict.information.mixture import WIDEST, mixture_information
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rgflow.predict.aspect.growth import Growth
+Floats = NDArray[np.float64]
 
 PANELS = 4
-SHOWN = 2.4  # of r*, at least: how far pictures go
-MIXTURES = 40  # places at which the information of a mixture is drawn
-LARGEST = 4.0  # V/(n K^2) up to which a mixture is integrated
+SHOWN = 2.4  # of r*, at least: how far pictures go, if layers were flowed as far
+FARTHEST = 5.0  # of r*: no farther, to show where the first cut-off is
+FEW = 25  # layers that get a marker each
+MIXTURES = 40  # layers at which the information of a mixture is drawn
+TIGHT = 1.3  # of what is drawn: bounds up to there are drawn too
+BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+AT_R: dict[str, Any] = {"color": "#1b1b1b", "lw": 1.2, "ls": (0, (4, 2.5))}
+AT_DEPTH: dict[str, Any] = {"color": GREY, "lw": 1.4, "ls": ":"}
+AT_BOUND: dict[str, Any] = {"color": "#9a2b2b", "lw": 1.0, "ls": (0, (1, 1.5))}
 
 
 def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = None) -> NDArray[np.object_]:
     """Draw V/(n K^2), the fluctuation of the tangent kernel, P and Q over n Theta^2, and the information of outputs.
 
-    Against depth over width, at the width of the recommendation. The line of r* is dashed, that of the recommended
-    depth dotted; hatched is what lies beyond the first cut-off.
+    All of them as a flow of this width has them, layer by layer, against depth over width; information is that at its
+    V/(n K^2). Where neurons remember, P and Q are not followed, and the ratio of successive orders is drawn instead.
+    The line of r* is dashed, that of the recommended depth dotted; hatched is what lies beyond the first cut-off.
 
     Parameters
     ----------
@@ -53,21 +61,33 @@ def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = Non
     given = np.asarray(_figure(found, recommended) if own else axes, dtype=object).reshape(-1)
     if given.size < PANELS:
         raise InputError(f"axes holds {given.size} Axes; {PANELS} are drawn")
-    n = recommended.width
-    growth = found.growth(recommended.flowed)
-    layer = np.arange(1, growth.depth + 1)
-    ratio = layer / n
-    end = max(SHOWN * found.optimal, 1.15 * recommended.ratio)
-    inside = ratio <= end
-    for ax in given[:PANELS]:
-        _finish(ax, found, recommended, end)
-    _metric(given[0], ratio[inside], growth.metric[inside] / n, float(found.nu), end)
-    _tangent(given[1], ratio[inside], growth, inside, n)
-    _change(given[2], ratio[inside], growth, inside, n)
-    _information(given[3], found, end)
+    n, growth = recommended.width, found.growth(recommended.flowed)
+    cut = min((last for last in recommended.cutoffs.values() if last is not None), default=None)
+    end = _end(found, recommended, cut)
+    layers = np.arange(1, round(end * n) + 1)
+    hatched = [_finish(ax, found, recommended, end, cut) for ax in given[:PANELS]]
+    style = {"lw": 2, "zorder": 3, **({"marker": "o", "ms": 3.5} if len(layers) <= FEW else {})}
+    bounds = recommended.bounds
+    v = growth.metric[layers - 1] / n
+    _metric(given[0], layers / n, v, float(found.nu) * end, bounds["kurtosis"] / 3, style)
+    spread = np.sqrt(growth.tangent[layers - 1] / n)
+    _tangent(given[1], layers / n, spread, bounds["tangent kernel"], style)
+    if growth.change:
+        _change(given[2], layers / n, {name: x[layers - 1] / n for name, x in growth.change.items()}, style)
+    else:
+        _orders(given[2], layers / n, growth.orders[layers - 1] / n, bounds["expansion"], style)
+    _information(given[3], found, layers / n, v, style)
     if own:
-        _legend(given[0])
+        _legend(given[0], found, end, hatched[0])
     return given[:PANELS]
+
+
+def _end(found: AspectRatio, recommended: Recommendation, cut: int | None) -> float:
+    """Where pictures end: past r*, the depth, and the first cut-off if that is not far; where the flow does at most."""
+    n, best = recommended.width, found.best_ratio
+    first = 0.0 if cut is None else min(1.2 * cut / n, FARTHEST * best)
+    layers = np.ceil(n * max(SHOWN * best, 1.15 * recommended.ratio, first))
+    return float(min(max(layers, 4), recommended.flowed)) / n
 
 
 def _figure(found: AspectRatio, recommended: Recommendation) -> Any:
@@ -78,80 +98,110 @@ def _figure(found: AspectRatio, recommended: Recommendation) -> Any:
     figure = Figure(figsize=(10.5, 6.6), layout="constrained", facecolor="white")
     where = named(found.criticality.activation, found.criticality.layer)
     outputs = f"{found.n_out} output{'s' * (found.n_out > 1)}"
-    title = f"{where}, width {recommended.width}, {outputs}: r* = {found.optimal:.4g}, {recommended.depth} layers"
+    title = f"{where}, width {recommended.width}, {outputs}: r* = {found.best_ratio:.4g}, {recommended.depth} layers"
     figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
     return figure.subplots(2, 2, squeeze=False)
 
 
-def _metric(ax: Axes, ratio: NDArray[Any], metric: NDArray[Any], nu: float, end: float) -> None:
-    ax.plot(ratio, metric, color=COLOURS[0], lw=2, zorder=3)
-    ax.plot([0, end], [0, nu * end], color="#1b1b1b", lw=1.1, ls=(0, (1, 2)), zorder=2)
-    ax.annotate(
-        rf"$\nu\,\ell/n$, $\nu$ = {nu:.4g}",
-        (0.97, 0.06),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=9,
-    )
+def _metric(ax: Axes, ratio: Floats, v: Floats, by_nu: float, bound: float, style: dict[str, Any]) -> None:
+    ax.plot(ratio, v, color=COLOURS[0], **style)
+    end = float(ratio[-1])
+    ax.plot([0, end], [0, by_nu], color="#1b1b1b", lw=1.1, ls=(0, (1, 2)), zorder=2)
+    text = rf"$\nu\,\ell/n$, $\nu$ = {by_nu / end:.4g}"
+    ax.annotate(text, (0.97, 0.06), xycoords="axes fraction", ha="right", fontsize=9, bbox=BLANK)
+    if bound <= TIGHT * max(v.max(), by_nu):
+        _bound(ax, bound, "excess kurtosis", 3)
     ax.set_title(r"metric: $V/(nK^2)$", fontsize=11, loc="left")
 
 
-def _tangent(ax: Axes, ratio: NDArray[Any], growth: Growth, inside: NDArray[Any], n: int) -> None:
-    ax.plot(ratio, np.sqrt(growth.tangent[inside] / n), color=COLOURS[1], lw=2, zorder=3)
+def _tangent(ax: Axes, ratio: Floats, spread: Floats, bound: float, style: dict[str, Any]) -> None:
+    ax.plot(ratio, spread, color=COLOURS[1], **style)
+    _bound(ax, bound, "bound")
     ax.set_title(r"tangent kernel: $\sqrt{(A+2B)/(n\Theta^2)}$", fontsize=11, loc="left")
 
 
-def _change(ax: Axes, ratio: NDArray[Any], growth: Growth, inside: NDArray[Any], n: int) -> None:
+def _change(ax: Axes, ratio: Floats, change: dict[str, Floats], style: dict[str, Any]) -> None:
+    for (name, values), colour in zip(change.items(), COLOURS[2:], strict=False):
+        ax.plot(ratio, values, color=colour, label=f"${name}$", **style)
     ax.set_title(r"its change in training: $|P|,|Q|$ over $n\Theta^2$", fontsize=11, loc="left")
-    if not growth.change:
-        text = "not followed where neurons remember"
-        box = {"facecolor": "white", "edgecolor": "none"}
-        ax.annotate(text, (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=9, color=GREY, bbox=box)
-        ax.set_yticks([])
-        return
-    for (name, values), colour in zip(growth.change.items(), COLOURS[2:], strict=False):
-        ax.plot(ratio, values[inside] / n, color=colour, lw=2, zorder=3, label=f"${name}$")
-    ax.legend(fontsize=9, frameon=False, loc="upper left")
+    _key(ax)
 
 
-def _information(ax: Axes, found: AspectRatio, end: float) -> None:
-    ratio = np.linspace(0, end, 200)
-    v = float(found.nu) * ratio
-    series = np.array([series_at(found.groups, x) for x in v])
-    ax.plot(ratio, series, color=COLOURS[0], lw=2, zorder=3, label="series through $v^3$")
-    places = np.linspace(0, min(end, LARGEST / float(found.nu)), MIXTURES)
-    drawn = [(law, np.array([found.mixture(x, law) for x in places])) for law in ("gamma", "log-normal")]
-    for (law, values), dash in zip(drawn, ("-", "-."), strict=True):
-        ax.plot(places, values, color=COLOURS[3], lw=1.6, ls=dash, zorder=2, label=f"scale mixture, {law}")
-    top = max(values.max() for _, values in drawn)
-    ax.set_ylim(-0.25 * top, 1.05 * top)
+def _orders(ax: Axes, ratio: Floats, orders: Floats, bound: float, style: dict[str, Any]) -> None:
+    ax.plot(ratio, orders, color=COLOURS[2], **style)
+    if bound <= TIGHT * orders.max():
+        _bound(ax, bound, "bound")
+    ax.set_title("expansion: ratio of successive orders", fontsize=11, loc="left")
+
+
+def _information(ax: Axes, found: AspectRatio, ratio: Floats, v: Floats, style: dict[str, Any]) -> None:
+    name = "series through $v^3$" + (", continued to one output" if found.continued else "")
+    series = continued_at(found, v)
+    ax.plot(ratio, series, color=COLOURS[0], label=name, **style)
+    some = np.flatnonzero(v <= WIDEST)
+    some = some[:: -(-len(some) // MIXTURES)]
+    top = float(series.max())
+    for law, dash in (("gamma", "-"), ("log-normal", "-.")):
+        values = [mixture_information(*found.groups, float(v[i]), law)[0] for i in some]
+        ax.plot(ratio[some], values, color=COLOURS[3], lw=1.6, ls=dash, zorder=2, label=f"scale mixture, {law}")
+        top = max(top, *values)
+    ax.set_ylim(-0.25 * top, 1.45 * top)  # the key lies above all curves
     ax.axhline(0, color="#c4c7cb", lw=0.8, zorder=1)
     a, b = found.groups
-    ax.set_title(f"information: $I({a};{b})$ in nats, $v=\\nu\\,\\ell/n$", fontsize=11, loc="left")
-    ax.legend(fontsize=9, frameon=False, loc="upper left")
+    ax.set_title(f"information: $I({a};{b})$ in nats, $v=V/(nK^2)$", fontsize=11, loc="left")
+    _key(ax)
 
 
-def _finish(ax: Axes, found: AspectRatio, recommended: Recommendation, end: float) -> None:
+def _bound(ax: Axes, value: float, name: str, times: int = 1) -> None:
+    """A bound of what is drawn; it may be that of a multiple."""
+    ax.axhline(value, zorder=2, **AT_BOUND)
+    ax.set_ylim(top=max(ax.get_ylim()[1], 1.12 * value))
+    text = f"{name} {times * value:.3g}"
+    ax.annotate(
+        text,
+        (0.02, value),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=8.5,
+        color="#9a2b2b",
+        bbox=BLANK,
+        zorder=6,
+    )
+
+
+def _key(ax: Axes) -> None:
+    """A key on white, so that the vertical lines end at it."""
+    key = ax.legend(fontsize=9, loc="upper left", framealpha=1, facecolor="white", edgecolor="none", borderpad=0.2)
+    key.set_zorder(6)
+
+
+def _finish(ax: Axes, found: AspectRatio, recommended: Recommendation, end: float, cut: int | None) -> bool:
+    """The axes themselves and what stands in every panel; whether something is hatched."""
     ax.set_xlim(0, end)
-    ax.axvline(found.optimal, color="#1b1b1b", lw=1.2, ls=(0, (4, 2.5)), zorder=4)
-    ax.axvline(recommended.ratio, color=GREY, lw=1.4, ls=":", zorder=4)
-    cut = min((last for last in recommended.cutoffs.values() if last is not None), default=None)
-    if cut is not None and (cut + 0.5) / recommended.width < end:
+    ax.axvline(found.best_ratio, zorder=4, **AT_R)
+    ax.axvline(recommended.ratio, zorder=4, **AT_DEPTH)
+    hatched = cut is not None and (cut + 0.5) / recommended.width < end
+    if hatched and cut is not None:
         ax.axvspan((cut + 0.5) / recommended.width, end, zorder=0, **BEYOND)
     ax.set_xlabel(r"depth / width $\ell/n$", fontsize=9.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, which="major", color="#e6e6e6", lw=0.7)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=8.5, color=GREY)
+    return hatched
 
 
-def _legend(ax: Axes) -> None:
+def _legend(ax: Axes, found: AspectRatio, end: float, hatched: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [
-        Line2D([], [], color="#1b1b1b", lw=1.2, ls=(0, (4, 2.5)), label="r*: maximum of the truncated series"),
-        Line2D([], [], color=GREY, lw=1.4, ls=":", label="recommended depth"),
-        Patch(**BEYOND, label="beyond the first cut-off"),
-    ]
-    ax.figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
+    name = "r*: maximum of the truncated series, $v=\\nu\\,\\ell/n$" + (
+        ", continued to one output" if found.continued else ""
+    )
+    handles: list[Any] = []
+    far = found.best_ratio > end
+    handles.append(Line2D([], [], label=name + f" (at {found.best_ratio:.3g}, deeper than was flowed)" * far, **AT_R))
+    handles.append(Line2D([], [], label="recommended depth" + " (deeper than was flowed)" * far, **AT_DEPTH))
+    if hatched:
+        handles.append(Patch(**BEYOND, label="beyond the first cut-off"))
+    ax.figure.legend(handles=handles, loc="outside lower left", ncols=1 if far else 3, fontsize=9, frameon=False)

@@ -7,13 +7,14 @@ import pytest
 import sympy as sp
 
 import rgflow as rg
-from rgflow.errors import DomainWarning, InputError, OrderError
+from rgflow.errors import AccuracyError, DomainWarning, InputError, OrderError
 from rgflow.predict.information.entropy import information
 from rgflow.predict.information.mixture import LAWS, mixture_information, mixture_negentropy
 from rgflow.predict.information.series import largest, negentropy, per_pair, shared
 
 M, V, SKEW = sp.Symbol("m", positive=True), sp.Symbol("v", positive=True), sp.Symbol("s")
 INPUTS = np.array([[1.0, 0.5], [-0.3, 1.2]])
+SHARED = ((0.02, 4.6202949168129040985e-5), (0.05, 2.6192826696020518794e-4), (0.1, 9.2143027677037097469e-4))
 
 
 # The series, by hand --------------------------------------------------------------------------------------------------
@@ -68,11 +69,11 @@ def test_mixtures_with_a_closed_form():
 
 
 def test_information_of_the_mixture():
-    """The values that the project's notes have for 1 + 1 neurons are met within a percent by a gamma law."""
-    for v, noted in ((0.02, 4.66e-5), (0.05, 2.63e-4), (0.1, 9.2e-4)):
+    """1 + 1 neurons, gamma law: mpmath's quadrature, at 32 digits, of the density with Bessel's K_(1/v - m/2)."""
+    for v, typed in SHARED:
         found, error = mixture_information(1, 1, v)
-        assert found == pytest.approx(noted, rel=0.01)
         assert error < 1e-8 * found
+        assert abs(found - typed) < error + 1e-15 * found
         assert abs(float(shared(1, 1).subs(V, v)) / found - 1) > 0.01  # the series through v^3 does not
 
 
@@ -105,14 +106,32 @@ def test_one_hidden_linear_layer_is_a_gamma_mixture():
         np.testing.assert_allclose(np.divide(*rest), 2.0 ** (order + 2), rtol=0.1)
 
 
+def test_one_hidden_linear_layer_between_two_inputs():
+    """One output there is a Gaussian times one gamma variance: I_ab = I_ab of n = infinity + J_2 - 2 J_1, of v = 2/n.
+
+    K_1 = 0, so that at both orders what is left out is n^-3 (at order 1 V_1, at order 2 the next of the series); the
+    entropy has its second order of J at order 2, and is off by n^-4.
+    """
+    for order, powers in ((1, (3, 3)), (2, (3, 4))):
+        rest = []
+        for n in (200, 400):
+            ds = information(linear(n, 1), INPUTS, order=order)
+            J_1, J_2 = (mixture_negentropy(m, 2 / n)[0] for m in (1, 2))
+            between = float(ds["mutual_information"][-1, 0, 1] - ds["mutual_information_infinite"][-1, 0, 1])
+            own = float(ds["entropy"][-1, 0] - ds["entropy_infinite"][-1, 0])
+            rest.append([between - (J_2 - 2 * J_1), own + J_1])
+            assert abs(rest[-1][0]) < 0.05 * between  # control: of second order is what is found
+        np.testing.assert_allclose(np.divide(*rest), 2.0 ** np.array(powers), rtol=10 * 2 / 200)
+
+
 def test_fluctuation_of_deep_linear_networks():
     """v = (1 + 2/n)^(L-1) - 1; at order 2 what is left out is of the third order, at order 1 of the second."""
     for order in (1, 2):
         rest = []
         for n in (100, 200):
-            net = rg.MLP.uniform(n_in=2, width=n, depth=8, n_out=1, activation="linear")
+            net = rg.MLP.uniform(n_in=2, width=n, depth=5, n_out=1, activation="linear")
             ds = information(net, first_kernel=1.0, order=order)
-            rest.append((1 + 2 / n) ** 7 - 1 - float(ds["fluctuation"][-1]))
+            rest.append((1 + 2 / n) ** 4 - 1 - float(ds["fluctuation"][-1]))
         assert rest[0] / rest[1] == pytest.approx(2.0 ** (order + 1), rel=0.05)
 
 
@@ -137,14 +156,13 @@ def sampled():
 def negentropy_of(variances, m):
     """From the mixture of the sampled variances themselves: x = |z|^2 on a grid of ln x."""
     y = np.linspace(-40 / m, math.log(60.0 + 10 * m), 300)
-    x, scale = np.exp(y), variances.mean()
+    scale = variances.mean()
 
     def density(G):
         log = m / 2 * (y - np.log(2 * G[:, None])) - np.exp(y) / (2 * G[:, None]) - math.lgamma(m / 2)
         return np.exp(log).mean(axis=0)
 
     p, phi = density(variances / scale), density(np.ones(1))
-    assert np.all(x > 0)
     return float(np.sum(p * np.log(p / phi) - p + phi) * (y[1] - y[0]))
 
 
@@ -158,13 +176,13 @@ def jackknife(statistic, data, parts=20):
 def test_real_networks_at_one_input(sampled):
     """Negentropy of two neurons and what they know of each other; the theory's next term bounds its own error."""
     net = rg.MLP.uniform(n_in=2, width=24, depth=4, n_out=2, activation="tanh")
-    ds = information(net, INPUTS, order=2)
+    ds = information(net, INPUTS[:1], order=2)
     G = sampled[:, 0, 0]
 
     def between(values):
         return negentropy_of(values, 2) - 2 * negentropy_of(values, 1)
 
-    v = float(ds["fluctuation"][-1, 0])
+    v = float(ds["fluctuation"][-1])
     skew = float(np.mean((G / G.mean() - 1) ** 3)) / v**2
     for name, statistic, theory in (
         ("negentropy", lambda values: negentropy_of(values, 2), negentropy(4).subs(M, 2)),
@@ -172,7 +190,7 @@ def test_real_networks_at_one_input(sampled):
     ):
         value, error = jackknife(statistic, G)
         left_out = abs(float(theory.coeff(V, 4).subs(SKEW, skew))) * v**4
-        assert abs(value - float(ds[name][-1, 0])) < 4.5 * error + left_out, name
+        assert abs(value - float(ds[name][-1])) < 4.5 * error + left_out, name
         assert error < 0.1 * value, name
         # control: half the fluctuation
         assert abs(value - float(theory.coeff(V, 2)) * (v / 2) ** 2) > 4.5 * error + left_out, name
@@ -203,9 +221,7 @@ def test_real_networks_between_two_inputs(sampled):
 
     value, error = jackknife(statistic, densities)
     theory, limit = (float(ds[name][-1, 0, 1]) for name in ("mutual_information", "mutual_information_infinite"))
-    n = 24
-    next_order = abs(theory - float(information(net, INPUTS)["mutual_information"][-1, 0, 1])) * 3 / n
-    assert abs(value - theory) < 4.5 * error + 3 * next_order
+    assert abs(value - theory) < 4.5 * error
     assert value - limit > 4.5 * error  # control: infinite width knows less
 
     def entropy(parts):
@@ -214,8 +230,7 @@ def test_real_networks_between_two_inputs(sampled):
 
     value, error = jackknife(entropy, densities)
     theory, limit = (float(ds[name][-1, 0]) for name in ("entropy", "entropy_infinite"))
-    next_order = abs(theory - float(information(net, INPUTS)["entropy"][-1, 0])) * 3 / n
-    assert abs(value - theory) < 4.5 * error + 3 * next_order
+    assert abs(value - theory) < 4.5 * error
     assert abs(value - limit) > 4.5 * error  # control
 
 
@@ -240,7 +255,7 @@ def test_many_inputs_are_what_each_is():
 
 
 def test_it_is_kept_with_its_network(tmp_path):
-    net = linear(9)
+    net = linear(90)
     ds = information(net, INPUTS)
     rg.save(ds, tmp_path / "x.nc")
     again = rg.load(tmp_path / "x.nc")
@@ -250,12 +265,53 @@ def test_it_is_kept_with_its_network(tmp_path):
 
 def test_refusals_and_the_end_of_the_domain():
     net = rg.MLP.uniform(n_in=2, width=8, depth=12, n_out=1, activation="relu", C_W=2.0)
-    with pytest.warns(DomainWarning, match="passes 0.5 at layer 2"):
+    with pytest.warns(DomainWarning, match=r"beyond 0.5: it passes that at layer 2"):
         information(net, first_kernel=1.0)
     for order in (0, 3, True, 1.0):
         with pytest.raises(InputError):
             information(net, first_kernel=1.0, order=order)
     with pytest.raises(InputError, match="what does not vary has no entropy"):
         information(linear(4), first_kernel=0.0)
-    with pytest.raises(InputError):
-        information(linear(4), first_kernel=1.0, neurons=0)
+    for neurons in (0, 10**400):
+        with pytest.raises(InputError):
+            information(linear(4), first_kernel=1.0, neurons=neurons)
+
+
+def test_many_neurons_end_the_series_earlier():
+    """v = 0.1 and 100 neurons: between_neurons has no meaning at either order, and it is said; with 2 it has."""
+    for order in (1, 2):
+        net = rg.MLP.uniform(n_in=2, width=100, depth=3, n_out=100, activation="relu", C_W=2.0)
+        with pytest.warns(DomainWarning, match=r"what 100 neurons share over the first is 5\.[35], .* at layer 2"):
+            ds = information(net, first_kernel=1.0, order=order)
+        assert not ds["trusted"]
+        exact = mixture_information(50, 50, 0.1, "log-normal")[0]
+        assert abs(float(ds["between_neurons"][-1]) / exact - 1) > 1
+        ds = information(net, first_kernel=1.0, order=order, neurons=2)
+        assert ds["trusted"]
+        assert dict(zip(ds["doubt"].values, ds["measure"].values, strict=True)) == pytest.approx(
+            {"fluctuation": 0.1, "series": 26 / 6 * 0.1}, rel=0.03
+        )
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu"])
+def test_near_inputs(name):
+    """Turning both inputs changes rounding alone, which the numerical error bounds; what has no digit is refused."""
+    net = rg.MLP.uniform(n_in=2, width=100, depth=3, n_out=2, activation=name, C_b=0.1)
+    c, s = math.cos(0.3), math.sin(0.3)
+
+    def turned(distance):
+        x = np.array([[1.0, 0.5], [1.0, 0.5 + distance]])
+        return [information(net, given) for given in (x, x @ [[c, s], [-s, c]])]
+
+    def worst(pair):
+        one, other = (ds["mutual_information"].values[:, 0, 1] for ds in pair)
+        error = pair[0]["mutual_information_error"].values[:, 0, 1]
+        assert np.all(abs(one - other) <= 2 * error)
+        return np.max(error / one)
+
+    assert worst(turned(0.1)) < worst(turned(0.01)) < 1e-4
+    with pytest.warns(DomainWarning, match="relative error of information between inputs"):
+        pair = turned(0.001)
+    assert 1e-3 < worst(pair) < 1
+    with pytest.raises(AccuracyError, match="inputs 0 and 1 are too near"):
+        turned(0.0001)

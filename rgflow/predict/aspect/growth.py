@@ -27,7 +27,6 @@ Floats = NDArray[np.float64]
 
 WITH_MEMORY = 24  # layers that are flowed where neurons remember: the work grows as their square
 WITHOUT = 2048
-BOUND = 0.5  # of the ratio of orders
 LETTERS = ("K", "Theta", "V", "A", "B", "P", "Q")
 
 

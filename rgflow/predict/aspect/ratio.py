@@ -19,12 +19,15 @@ from functools import cached_property
 from typing import Any
 
 from rgflow.activations import activation as find_activation
-from rgflow.checks import whole
+from rgflow.checks import positive
 from rgflow.errors import InputError
 from rgflow.network import Dense, Layer, Network
-from rgflow.predict.aspect.depth import Recommendation, Standing, recommend, standing
-from rgflow.predict.aspect.scale import Scale, positive
+from rgflow.predict.aspect.depth import recommend, standing
+from rgflow.predict.aspect.recommendation import Recommendation, Standing
+from rgflow.predict.aspect.scale import Scale
 from rgflow.predict.aspect.text import lines
+from rgflow.predict.information.mixture import neurons_of
+from rgflow.predict.trust import HALF
 from rgflow.universality.criticality import criticality
 from rgflow.universality.points import HALF_STABLE
 
@@ -33,21 +36,18 @@ from rgflow.universality.points import HALF_STABLE
 class AspectRatio(Scale):
     """The emergent scale of a critical network: what depth over width does, and which of them is best.
 
-    Printing it tells what is known; :meth:`recommend` gives a depth for a width.
+    Printing it tells what is known; :meth:`recommend` gives a depth for a width. It has the attributes of
+    :class:`Scale`, and
 
     Attributes
     ----------
-    criticality : Criticality
-        Of the activation in its layer: the class, the critical point, nu.
-    n_out : int
-        Output neurons, over which information is shared.
     network : Network or None
         The network that was asked about, if one was.
-    first_kernel : float
-        K of the first layer where flows start; K* at a half-stable point.
     """
 
-    def recommend(self, width: int, *, kurtosis: float = 1.0, tangent: float = 0.5) -> Recommendation:
+    network: Network | None = None
+
+    def recommend(self, width: int, *, kurtosis: float = 1.0, tangent: float = HALF) -> Recommendation:
         """A depth for a width, and why.
 
         Parameters
@@ -63,8 +63,9 @@ class AspectRatio(Scale):
         Raises
         ------
         InputError
-            For a width below 1, one at which no depth of two layers or more has a positive series, and where
-            fluctuations do not grow, so that every depth is as good. DomainWarning if the depth is beyond a cut-off.
+            For a width below 1 or above 10^12, one at which no depth of two layers or more has a positive series, and
+            where fluctuations do not grow, so that every depth is as good. DomainWarning if the depth is beyond a
+            cut-off.
         """
         return recommend(self, width, positive("kurtosis", kurtosis), positive("tangent", tangent))
 
@@ -92,7 +93,7 @@ def aspect_ratio(
     activation : activation or Network
         A network brings its layers and its number of outputs, and is told where it stands.
     n_out : int, default 1
-        Output neurons.
+        Output neurons, at most a million.
     layer : a layer description, default ``Dense()``
         Its kind and skip strength count.
     first_kernel : float, default 1
@@ -107,9 +108,9 @@ def aspect_ratio(
     InputError
 
     >>> found = aspect_ratio("tanh", n_out=10)
-    >>> found.nu, found.best_fluctuation, found.exact
+    >>> found.nu, found.best_fluctuation, found.best_ratio_exact
     (2/3, 2/25, 3/25)
-    >>> aspect_ratio("relu").exact
+    >>> aspect_ratio("relu").best_ratio_exact
     4/115
     """
     network = activation if isinstance(activation, Network) else None
@@ -120,11 +121,11 @@ def aspect_ratio(
         outputs = network.widths[-1]
     else:
         found = criticality(find_activation(activation), layer)
-        outputs = 1 if n_out is None else whole("n_out", n_out, 1)
+        outputs = 1 if n_out is None else neurons_of("n_out", n_out)
     start = 1.0 if first_kernel is None else positive("first_kernel", first_kernel)
     if found.universality_class == HALF_STABLE:
         start = float(found.K_star or 0.0)
-    return AspectRatio(found, outputs, network, start)
+    return AspectRatio(found, outputs, start, network)
 
 
 def _inner(net: Network) -> Layer:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rgflow.checks import whole
-from rgflow.errors import InputError, NoClosedForm
-from rgflow.network import Network
+from rgflow.checks import not_negative, positive, whole
+from rgflow.errors import NoClosedForm
 from rgflow.predict.aspect.growth import Growth, growth, most_layers, tangent_depth
 from rgflow.universality.criticality import Criticality
 from rgflow.universality.kernel_step import kernel_step
@@ -31,15 +30,12 @@ class Scale:
         Of the activation in its layer: the class, the critical point, nu.
     n_out : int
         Output neurons, over which information is shared.
-    network : Network or None
-        The network that was asked about, if one was.
     first_kernel : float
         K of the first layer where flows start; K* at a half-stable point.
     """
 
     criticality: Criticality
     n_out: int
-    network: Network | None
     first_kernel: float
 
     @property
@@ -86,21 +82,21 @@ class Scale:
         return _largest(self.n_out)[0]
 
     @property
-    def exact(self) -> Any:
+    def best_ratio_exact(self) -> Any:
         """r* = v*/nu as a SymPy number; infinite where fluctuations do not grow."""
         import sympy as sp
 
         return sp.oo if self.nu == 0 else self.best_fluctuation / self.nu
 
     @property
-    def optimal(self) -> float:
+    def best_ratio(self) -> float:
         """r*, the depth over width that PDLT proposes: the maximum of a truncated series."""
-        return float(self.exact)
+        return float(self.best_ratio_exact)
 
     @property
     def end(self) -> float:
         """The depth over width beyond which the truncated series is negative."""
-        return float(self.exact * _largest(self.n_out)[1] / self.best_fluctuation)
+        return float(self.best_ratio_exact * _largest(self.n_out)[1] / self.best_fluctuation)
 
     def fluctuation(self, ratio: float | None = None) -> float:
         """v = nu L/n at a depth over width, by default r*."""
@@ -109,7 +105,11 @@ class Scale:
         return float(self.nu) * not_negative("ratio", ratio)
 
     def series(self, ratio: float | None = None) -> float:
-        """I(n_1; n_2) in nats as the series through v^3, at a depth over width (by default r*)."""
+        """I(n_1; n_2) in nats as the series through v^3, at a depth over width (by default r*).
+
+        Of one output it is I(1; 1) of two neurons, and not the continued series, whose maximum is r*:
+        :func:`continued_at`.
+        """
         return series_at(self.groups, self.fluctuation(ratio))
 
     def mixture(self, ratio: float | None = None, law: str = "gamma") -> float:
@@ -140,9 +140,8 @@ class Scale:
 
     def __repr__(self) -> str:
         where = named(self.criticality.activation, self.criticality.layer)
-        return (
-            f"{type(self).__name__}({where}: nu = {float(self.nu):.6g}, n_out = {self.n_out}, r* = {self.optimal:.6g})"
-        )
+        nu, ratio = f"{float(self.nu):.6g}", f"{self.best_ratio:.6g}"
+        return f"{type(self).__name__}({where}: nu = {nu}, n_out = {self.n_out}, r* = {ratio})"
 
 
 def series_at(groups: tuple[int, int], v: float) -> float:
@@ -153,20 +152,20 @@ def series_at(groups: tuple[int, int], v: float) -> float:
     return float(expression.subs(next(iter(expression.free_symbols)), v))
 
 
+def continued_at(found: Scale, v: Any) -> NDArray[np.float64]:
+    """The series of which v* is the maximum, at numbers: n_1 n_2 times that of a pair, continued to one output."""
+    import sympy as sp
+
+    from rgflow.predict.information.series import per_pair
+
+    expression = per_pair().subs(sp.Symbol("N", positive=True), found.n_out)
+    coefficients = sp.Poly(expression, sp.Symbol("v", positive=True)).all_coeffs()
+    pairs = found.groups[0] * found.groups[1]
+    return np.asarray(pairs * np.polyval([float(c) for c in coefficients], v), np.float64)
+
+
 def _largest(n_out: int) -> tuple[sympy.Expr, sympy.Expr]:
     from rgflow.predict.information.series import largest
 
     best, end = (x.subs(next(iter(x.free_symbols)), n_out) for x in largest())
     return best, end
-
-
-def positive(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < np.inf:
-        raise InputError(f"{name} is {value!r}; give a number above 0")
-    return float(value)
-
-
-def not_negative(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
-        raise InputError(f"{name} is {value!r}; give a number that is not negative")
-    return float(value)

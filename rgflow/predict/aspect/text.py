@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rgflow.predict.aspect.recommendation import Recommendation
 from rgflow.predict.aspect.scale import Scale
 from rgflow.universality.points import named
 
@@ -19,17 +20,22 @@ def lines(found: Scale) -> list[tuple[str, str]]:
     outputs = f"{found.n_out} output{'s' * (found.n_out > 1)}"
     note = " (the formula continued to one output)" if found.continued else ""
     text.append(
-        ("r*", f"{found.optimal:.6g} = depth/width for {outputs}{note}, the maximum of a series truncated at v^3")
+        ("r*", f"{found.best_ratio:.6g} = depth/width for {outputs}{note}, the maximum of a series truncated at v^3")
     )
     low, high = sorted((found.mixture(law="gamma"), found.mixture(law="log-normal")))
     text.append(
         (
-            f"I({a};{b}) at r*",
-            f"{found.series():.4g} nats by that series, {low:.4g} to {high:.4g} by a log-normal or gamma scale "
-            "mixture, which has no maximum there",
+            "information",
+            f"I({a};{b}) at r* is {found.series():.4g} nats by {_series_of(found)}, {low:.4g} to {high:.4g} by a "
+            "log-normal or gamma scale mixture, which has no maximum there",
         )
     )
-    text.append(("series ends", f"beyond depth/width = {found.end:.4g} it is negative"))
+    text.append(
+        (
+            "series ends",
+            f"beyond depth/width = {found.end:.4g} {'the continued one' if found.continued else 'it'} is negative",
+        )
+    )
     text.append(("kurtosis", f"the excess kurtosis of an output is 1 at depth/width = {found.kurtosis_cutoff():.4g}"))
     if found.tangent_depth is not None:
         text.append(
@@ -40,6 +46,45 @@ def lines(found: Scale) -> list[tuple[str, str]]:
             )
         )
     return text
+
+
+def reasons(found: Scale, made: Recommendation) -> tuple[str, ...]:
+    """Why a depth was recommended, and what it rests on."""
+    a, b = found.groups
+    seen = made.depth <= made.flowed
+    how = "of a flow at this width" if seen else f"by nu alone: the flow of {made.flowed} layers ends before"
+    continued = ", continued to one output," if found.continued else ""
+    said = [
+        f"V/(n K^2) = {made.fluctuation:.3g} at the last layer ({how}), where the truncated series of the "
+        f"information{continued} is largest; r* n = {found.best_ratio * made.width:.1f}",
+        f"I({a};{b}) = {made.information:.3g} nats by {_series_of(found)}, {made.mixture:.3g} of a scale mixture, "
+        "which rises further with depth: r* is the book's estimate, not an extremum of the information itself",
+    ]
+    bound = made.bounds
+    meaning = {
+        "expansion": f"the ratio of successive orders (through order {found.growth(made.flowed).order}) passes "
+        f"{bound['expansion']:g}",
+        "kurtosis": f"the excess kurtosis of an output passes {bound['kurtosis']:g}",
+        "tangent kernel": f"the tangent kernel of an output fluctuates by more than {bound['tangent kernel']:g} of its "
+        "mean",
+    }
+    for name, last in made.cutoffs.items():
+        where = f"beyond {made.flowed} layers, if at all" if last is None else f"after layer {last}"
+        said.append(f"{meaning[name]} {where}")
+    if not seen:
+        said.append(
+            f"cut-offs were looked for in {made.flowed} layers only, deeper flows take too long: whether the "
+            "others are within them is not known"
+        )
+    if found.tangent_depth is not None and made.depth > found.tangent_depth:
+        said.append(
+            f"beyond layer {found.tangent_depth:.0f} tangent kernels fluctuate faster than nu says (half-stable point)"
+        )
+    return tuple(said)
+
+
+def _series_of(found: Scale) -> str:
+    return "the series of two neurons" if found.continued else "that series"
 
 
 def _nu(found: Scale) -> str:

@@ -18,23 +18,22 @@ indices raised with the inverse kernel; for one input it is known to the next po
 from __future__ import annotations
 
 import json
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.checks import whole
-from rgflow.errors import DomainWarning, InputError
+from rgflow.errors import InputError
 from rgflow.network import Network
+from rgflow.predict.information.mixture import neurons_of
+from rgflow.predict.information.pairs import DIGITS, Pairs, between_inputs
+from rgflow.predict.trust import HALF, Measure, judged
 
 if TYPE_CHECKING:
     import xarray
 
 Floats = NDArray[np.float64]
-
-BOUND = 0.5  # of V/(n K^2), beyond which the expansion is not trusted
-SAME = 1e-12  # 1 - rho^2 of inputs that cannot be told apart
 
 
 def information(
@@ -66,19 +65,24 @@ def information(
         at one input, for m = 1 of two neurons; with several inputs also ``mutual_information`` and
         ``mutual_information_infinite`` (sample0, sample1), infinite where the correlation is 1. What is left out:
         entropy and mutual_information O(n^-2) at order 1 (of the kernel alone), O(n^-3) at order 2; negentropy and
-        between_neurons O(n^-3), O(n^-4). ``fluctuation`` (sample0) is v = V/(n K^2): where it is above 1/2 these
-        series mean nothing, and a DomainWarning says so.
+        between_neurons O(n^-3), O(n^-4). ``fluctuation`` (sample0) is v = V/(n K^2), and
+        ``mutual_information_error`` the numerical error, which grows as inputs approach each other. ``measure``,
+        ``limit`` (doubt), ``trusted``: v, the second term of the series over the first (of n_1 + n_2 = N neurons
+        (20 + 3 N) v/6), the same of the negentropy at two inputs (of a scale mixture), and the relative numerical
+        error; a DomainWarning says what is beyond its limit, and from which layer on.
 
     Raises
     ------
     InputError, OrderError
         Also where a kernel vanishes: entropy is then minus infinity.
+    AccuracyError
+        If two inputs are so near that rounding leaves no digit of what they share.
 
     >>> from rgflow.network import MLP
-    >>> net = MLP.uniform(n_in=2, width=100, depth=5, n_out=2, activation="relu", C_W=2.0)
+    >>> net = MLP.uniform(n_in=2, width=1000, depth=5, n_out=2, activation="relu", C_W=2.0)
     >>> ds = information(net, first_kernel=1.0)
-    >>> [float(x) for x in ds["between_neurons"].round(7)]
-    [0.0, 0.0003125, 0.00125, 0.0028125, 0.005]
+    >>> [float(x) for x in ds["between_neurons"].round(9)]
+    [0.0, 3.125e-06, 1.25e-05, 2.8125e-05, 5e-05]
     """
     from rgflow.flow import flow
     from rgflow.predict.information.series import negentropy
@@ -87,12 +91,12 @@ def information(
     if order > 2:
         raise InputError(f"order is {order}; information is known at orders 1 and 2 in 1/n")
     ds = flow(net, inputs, first_kernel=first_kernel, tensors=["K", "V"], order=order)
-    m = net.widths[-1] if neurons is None else whole("neurons", neurons, 1)
+    m = net.widths[-1] if neurons is None else neurons_of("neurons", neurons)
     fan_in = ds["fan_in"].values.astype(np.float64)
     single = "sample0" not in ds["K"].dims
     leading, kernel, vertex = _totals(ds, fan_in)
     variance = np.einsum("laa->la", kernel)
-    _positive(variance)
+    _refuse_constant(variance)
     v = np.einsum("laaaa->la", vertex) / (fan_in[:, None] * variance**2)
     J = {count: _at(negentropy(order + 1), count, v) for count in {m, *_blocks(m), sum(_blocks(m))}}
     data: dict[str, Any] = {
@@ -105,13 +109,15 @@ def information(
     found: dict[str, Any] = {
         name: (("layer",), x[:, 0]) if single else (("layer", "sample0"), x) for name, x in data.items()
     }
+    pairs = None
     if not single:
-        found |= {
-            name: (("layer", "sample0", "sample1"), x)
-            for name, x in _between_inputs(leading, kernel, vertex, fan_in, m).items()
-        }
-    _warn(v)
-    return _dataset(ds, found, m, order)
+        pairs = between_inputs(leading, kernel, vertex, fan_in, m, _numerical(ds, kernel, vertex))
+        both = ("layer", "sample0", "sample1")
+        found["mutual_information"] = (both, pairs.total)
+        found["mutual_information_infinite"] = (both, pairs.infinite)
+        found["mutual_information_error"] = (both, pairs.error)
+    judgement, names, _ = judged("the expansion of information in 1/n", _measures(v, m, pairs), stacklevel=2)
+    return _dataset(ds, found, m, order).assign(judgement).assign_coords(names)
 
 
 def _totals(ds: xarray.Dataset, fan_in: Floats) -> tuple[Any, Any, Any]:
@@ -136,7 +142,7 @@ def _blocks(m: int) -> tuple[int, int]:
     return (m // 2, m - m // 2) if m > 1 else (1, 1)
 
 
-def _positive(variance: Floats) -> None:
+def _refuse_constant(variance: Floats) -> None:
     if not (variance > 0).all():
         layer, a = (int(x) for x in np.argwhere(~(variance > 0))[0])
         raise InputError(
@@ -158,58 +164,41 @@ def _at(series: Any, m: int, v: Floats) -> Floats:
     return np.asarray(np.polyval([float(c) for c in polynomial.all_coeffs()], v), np.float64)
 
 
-def _between_inputs(leading: Floats, kernel: Floats, vertex: Floats, fan_in: Floats, m: int) -> dict[str, Floats]:
-    """I_ab of all pairs of inputs, with its limit of infinite width."""
-    number = kernel.shape[1]
-    whole_pairs, limit = (np.full(kernel.shape, np.inf) for _ in "12")
-    for a in range(number):
-        for b in range(a):
-            pair = np.ix_(range(len(kernel)), (a, b), (a, b))
-            small, limit_small = kernel[pair], leading[pair]
-            J = [
-                _negentropy_of(small[:, s, s], vertex[np.ix_(range(len(kernel)), *[(a, b)] * 4)][:, s, s, s, s], m)
-                for s in (slice(0, 2), slice(0, 1), slice(1, 2))
-            ]
-            limit[:, a, b] = limit[:, b, a] = _gaussian_information(limit_small, m)
-            gain = (J[0] - J[1] - J[2]) / fan_in**2
-            whole_pairs[:, a, b] = whole_pairs[:, b, a] = _gaussian_information(small, m) + gain
-    return {"mutual_information": whole_pairs, "mutual_information_infinite": limit}
+def _numerical(ds: xarray.Dataset, kernel: Floats, vertex: Floats) -> tuple[Floats, Floats]:
+    """Errors of the totals by layer: what the flow says of its coefficients, and of sums of doubles."""
+    fan_in, found = ds["fan_in"].values.astype(np.float64), []
+    for letter, total in (("K", kernel), ("V", vertex)):
+        error = 2 * np.finfo(np.float64).eps * np.abs(total).reshape(len(total), -1).max(axis=1)
+        for name in ds["coefficient"].values:
+            base, _, order = str(name).partition("_")
+            if base == letter:
+                error = error + ds["numerical_error"].sel(coefficient=name).values / fan_in ** int(order or 0)
+        found.append(np.asarray(error, np.float64))
+    return found[0], found[1]
 
 
-def _gaussian_information(pair: Floats, m: int) -> Floats:
-    """-m/2 ln(1 - rho^2); infinite where two inputs are one."""
-    left = 1 - pair[:, 0, 1] ** 2 / (pair[:, 0, 0] * pair[:, 1, 1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(left > SAME, -m / 2 * np.log(np.where(left > SAME, left, 1.0)), np.inf)
-    return np.asarray(found, np.float64)
+def _measures(v: Floats, m: int, pairs: Pairs | None) -> list[Measure]:
+    """What the series takes to be small: V/(n K^2), and its second term relative to the first."""
+    count = sum(_blocks(m))
+    remedy = "take fewer layers, more width or fewer neurons"
 
+    def largest(name: str, values: Floats, meaning: str, limit: float = HALF, what: str = remedy) -> Measure:
+        by_layer = values.reshape(len(values), -1).max(axis=1)
+        beyond = np.flatnonzero(by_layer > limit)
+        where = f"it passes that at layer {int(beyond[0]) + 1}; {what}" if beyond.size else ""
+        return Measure(name, float(by_layer.max()), limit, meaning, where)
 
-def _negentropy_of(kernel: Floats, vertex: Floats, m: int) -> Floats:
-    """n^2 J = (3 m^2 U_abcd U_abcd + 6 m U_abcd U_acbd) / 48, U the vertex in units of the kernel."""
-    number = kernel.shape[1]
-    if number == 1:
-        inverse: Any = 1 / np.sqrt(kernel)
-    else:
-        left = 1 - kernel[:, 0, 1] ** 2 / (kernel[:, 0, 0] * kernel[:, 1, 1])
-        usable = np.where((left > SAME)[:, None, None], kernel, np.eye(number))
-        inverse = np.linalg.inv(np.linalg.cholesky(usable))
-    U: Any = vertex
-    for axis in range(1, 5):
-        U = np.moveaxis(np.einsum("lij,l...j->l...i", inverse, np.moveaxis(U, axis, -1)), -1, axis)
-    square, crossed = np.einsum("labcd,labcd->l", U, U), np.einsum("labcd,lacbd->l", U, U)
-    return np.asarray((3 * m**2 * square + 6 * m * crossed) / 48, np.float64)
-
-
-def _warn(v: Floats) -> None:
-    worst = float(v.max())
-    if worst > BOUND:
-        layer = int(np.argmax(v.max(axis=1) > BOUND)) + 1
-        warnings.warn(
-            f"V/(n K^2) reaches {worst:.3g}, and passes {BOUND:g} at layer {layer}: from there on the expansion of "
-            "information in 1/n means nothing; take fewer layers or more width",
-            DomainWarning,
-            stacklevel=3,
-        )
+    found = [
+        largest("fluctuation", v, "V/(n K^2)"),
+        largest("series", (20 + 3 * count) / 6 * v, f"the second order of what {count} neurons share over the first"),
+    ]
+    if pairs is not None:
+        second = (2 * m + 8) / 3 * pairs.fluctuation
+        found.append(largest("series of two inputs", second, "the second order of the negentropy over the first"))
+        relative = np.divide(pairs.error, pairs.total, out=np.zeros_like(pairs.error), where=np.isfinite(pairs.total))
+        what = "leave out one of two inputs that are near"
+        found.append(largest("rounding", relative, "the relative error of information between inputs", DIGITS, what))
+    return found
 
 
 LONG_NAMES = {
@@ -220,6 +209,7 @@ LONG_NAMES = {
     "fluctuation": "V/(n K^2), relative variance of the metric",
     "mutual_information": "mutual information of the neurons at two inputs (nats)",
     "mutual_information_infinite": "the same at infinite width",
+    "mutual_information_error": "numerical error of mutual_information (nats)",
 }
 
 

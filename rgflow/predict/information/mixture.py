@@ -17,19 +17,29 @@ from __future__ import annotations
 import math
 import sys
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.checks import whole
+from rgflow.checks import not_negative, whole
 from rgflow.errors import AccuracyError, InputError
 
 LAWS = ("gamma", "log-normal")
 SPREAD = 9.0  # widths of the Gaussian that are integrated over: e^{-40} is left out
 WIDEST = 4.0  # the largest v: beyond, the tails of the mixture no longer fit into the radii
+MOST = 10**6  # neurons
 ACCURATE = 1e-6  # relative
+SMALL = 0.1  # t below which e^t t - e^t + 1 is its series: sum of (k - 1) t^k/k!, to 1e-17 of the whole
+TAYLOR = [(k - 1) / math.factorial(k) for k in range(12, 1, -1)] + [0.0, 0.0]
+
+
+def neurons_of(name: str, value: Any) -> int:
+    """A number of neurons whose density can still be integrated: from 1 to a million."""
+    found = whole(name, value, 1)
+    if found > MOST:
+        raise InputError(f"{name} is {value if value < 10**20 else 'above 10^20'}; it must be at most {MOST}")
+    return found
 
 
 def mixture_negentropy(m: int, v: float, law: str = "gamma") -> tuple[float, float]:
@@ -45,14 +55,15 @@ def mixture_negentropy(m: int, v: float, law: str = "gamma") -> tuple[float, flo
     >>> round(mixture_negentropy(2, 0.05)[0], 9)
     0.001087384
     """
-    m = whole("m", m, 1)
+    m = neurons_of("m", m)
     if law not in LAWS:
         raise InputError(f"law is {law!r}; it must be one of {', '.join(LAWS)}")
-    if not isinstance(v, Real) or isinstance(v, bool) or not 0 <= v <= WIDEST:
-        raise InputError(f"v is {v!r}; the relative variance must be a number from 0 to {WIDEST:g}")
+    v = not_negative("v", v)
+    if v > WIDEST:
+        raise InputError(f"v is {v:g}; of a mixture the relative variance must be at most {WIDEST:g}")
     if v == 0:
         return 0.0, 0.0
-    return _negentropy(m, float(v), law)
+    return _negentropy(m, v, law)
 
 
 def mixture_information(n_1: int, n_2: int, v: float, law: str = "gamma") -> tuple[float, float]:
@@ -61,7 +72,8 @@ def mixture_information(n_1: int, n_2: int, v: float, law: str = "gamma") -> tup
     >>> round(mixture_information(1, 1, 0.1)[0], 7)
     0.0009214
     """
-    parts = [mixture_negentropy(m, v, law) for m in (whole("n_1", n_1, 1) + n_2, n_1, whole("n_2", n_2, 1))]
+    n_1, n_2 = neurons_of("n_1", n_1), neurons_of("n_2", n_2)
+    parts = [mixture_negentropy(m, v, law) for m in (n_1 + n_2, n_1, n_2)]
     return parts[0][0] - parts[1][0] - parts[2][0], sum(error for _, error in parts)
 
 
@@ -90,8 +102,7 @@ def _integral(m: int, v: float, law: str, nodes: float) -> float:
         log_ratio[part] = np.where(most < 1, direct, np.log(np.exp(exponent - most[:, None]) @ weights) + most)
     near = np.abs(log_ratio) < 1
     t = np.where(near, log_ratio, 0.0)
-    # e^t t - e^t + 1, from its series where it is small
-    small = np.where(np.abs(t) < 1e-2, t**2 * (1 / 2 + t * (1 / 3 + t * (1 / 8 + t / 30))), np.exp(t) * t - np.expm1(t))
+    small = np.where(np.abs(t) < SMALL, np.polyval(TAYLOR, t), np.exp(t) * t - np.expm1(t))
     far = np.exp(log_phi + np.where(near, 0.0, log_ratio)) * (log_ratio - 1) + np.exp(log_phi)
     return float(np.sum(np.where(near, np.exp(log_phi) * small, far)) * step)
 
