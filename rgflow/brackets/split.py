@@ -101,7 +101,8 @@ def _refined(
         left = left[(error[left] > tolerance * absolute[left]).any(axis=1)]
         if not left.size:
             break
-    error += EPSILON * _conditioning(activation, mean, covariance, loss.max(axis=1), bell, products, absolute)
+    seen = _of_pairs(covariance, L, loss).max(axis=1)
+    error += EPSILON * _conditioning(activation, mean, covariance, seen, bell, products, absolute)
     return value, error, absolute
 
 
@@ -148,6 +149,22 @@ def _conditioning(
     loss = loss[:, None]
     change: Array = 16 * absolute + 4 * np.minimum(np.sqrt(loss) * bound, loss * absolute)
     return change
+
+
+def _of_pairs(covariance: Array, L: Array, loss: Array) -> Array:
+    """The loss (G, d), where an input that is a function of two earlier ones and more is known from its pairs alone.
+
+    d/dK_ab puts a delta function on the jumps of a and b, and their pair is what makes it large; that the plane of a
+    third jump then holds where those of two others meet costs nothing.
+    """
+    own = np.einsum("gii->gi", covariance)
+    product = own[:, :, None] * own[:, None, :]
+    left = np.abs(product - covariance**2)
+    near = np.divide(product, left, out=np.full_like(product, np.inf), where=left > 0)
+    near[:, np.eye(own.shape[1], dtype=bool)] = 1.0
+    nearest = np.where(product > 0, near, 1.0).max(axis=2)
+    dependent = (np.einsum("gii->gi", L) == 0) & (np.arange(own.shape[1]) > 1)
+    return np.where(dependent, nearest, loss)
 
 
 def _rule(activation: Activation, L: Array, mean: Array, cut: Array, k: int, n: int) -> Rule:
