@@ -69,6 +69,19 @@ def gaussian_moments(
     >>> values.round(12).tolist()
     [[1.0, 1.0]]
     """
+    values, errors, _ = sized_moments(activation, kernels, moments, kinks, tolerance, allow)
+    return values, errors
+
+
+def sized_moments(
+    activation: Activation,
+    kernels: object,
+    moments: Sequence[Moment],
+    kinks: Literal["error", "almost_everywhere"] = "error",
+    tolerance: float = 1e-11,
+    allow: bool = False,
+) -> tuple[Array, Array, Array]:
+    """The same with the averages of the absolute integrands, to which errors are relative: three times (G, M)."""
     covariances = checked_kernels(kernels)
     wanted = [_checked(moment, covariances.shape[1]) for moment in moments]
     if kinks not in ("error", "almost_everywhere"):
@@ -80,7 +93,7 @@ def gaussian_moments(
     with np.errstate(all="ignore"):  # overflow is looked for, and named, below
         values, errors, absolute = average(activation, covariances, wanted, tolerance)
     _refuse_useless(activation, covariances, wanted, values, errors, absolute)
-    return values, errors
+    return values, errors, absolute
 
 
 def refuse_kinks(activation: Activation, moment: Moment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ def check_first(net: Network, law: Law, overlap: Any) -> None:
         )
 
 
-def entering(layer: Layer, overlap: Any) -> tuple[Any, Any]:
-    """K = C_b + C_W g and Theta = lambda_b + lambda_W g of the first layer, z^1 = b + W x with g = x.x'/n_0."""
-    K = layer.value("C_b") + layer.value("C_W") * overlap
-    return K, layer.value("lambda_b") + layer.value("lambda_W") * overlap
+def entering(layer: Layer, overlap: Any, swept: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """K = C_b + C_W g and Theta = lambda_b + lambda_W g of the first layer, z^1 = b + W x with g = x.x'/n_0.
+
+    ``swept`` replaces hyperparameters of the layer by arrays.
+    """
+    C_b, C_W, lambda_b, lambda_W = (
+        (swept or {}).get(name, layer.value(name)) for name in ("C_b", "C_W", "lambda_b", "lambda_W")
+    )
+    return C_b + C_W * overlap, lambda_b + lambda_W * overlap
