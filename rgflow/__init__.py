@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
     from rgflow.scaling.variation import variation as variation
     from rgflow.scaling.variation import variation_network as variation_network
+    from rgflow.sweeps.sweep import sweep as sweep
     from rgflow.universality import correlation_lengths as correlation_lengths
     from rgflow.universality import learning_rates as learning_rates
     from rgflow.universality import phase_diagram as phase_diagram
@@ -84,6 +85,7 @@ _LATER = {
     "readout_only": "rgflow.predict.training.readout",
     "solve": "rgflow.universality",
     "suggest_variation": "rgflow.scaling",
+    "sweep": "rgflow.sweeps.sweep",
     "trained": "rgflow.predict.training.trained",
     "tune": "rgflow.universality",
     "variation": "rgflow.scaling",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WITH_NETWORK = ("coefficients", "totals", "posterior", "trained", "information")
 OF_ARRAYS = ("nearly kernel", "quadratic model")
 KINDS = (*WITH_NETWORK, *OF_ARRAYS, "phase diagram", "variation", "variation diagram")
+UNFINISHED = "unfinished_sweep"  # the group of a Zarr store that a sweep is still writing
 
 
 def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
@@ -39,12 +40,12 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            "save takes a Dataset that rgflow.flow, total, sample, information, posterior, trained, phase_diagram, "
-            f"variation or nearly_kernel_predict returned; this is {lacking}"
+            "save takes a Dataset that rgflow.flow, sweep, total, sample, information, posterior, trained, "
+            f"phase_diagram, variation or nearly_kernel_predict returned; this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:
-        _zarr()
+        needs_zarr()
     temporary = None
     try:
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -71,18 +72,34 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     ``rgflow.Network.from_json(ds.attrs["network"])`` is the network of a flow,
     ``rgflow.activation(ds.attrs["activation"])`` the activation of a phase diagram.
 
-    Raises StoreError if the file is missing, truncated or not a result of rgflow; InputError for names save refuses.
+    Raises StoreError if the file is missing, truncated, not a result of rgflow or the store of a sweep that is not
+    finished; InputError for names save refuses.
     """
+    return _read(path, whole=True)
+
+
+def opened(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """The same, of a Zarr store, with numbers that are read when they are used: for results beyond memory."""
+    return _read(path, whole=False)
+
+
+def _read(path: str | os.PathLike[str], whole: bool) -> xarray.Dataset:
     import xarray
 
     source, zarr = _format(path)
     if not source.exists():
         raise StoreError(f"{source} does not exist")
     if zarr:
-        _zarr()
+        needs_zarr()
+        if (source / UNFINISHED).exists():
+            raise StoreError(
+                f"{source} holds a sweep that is not finished; call rgflow.sweep as before, and it goes on"
+            )
     try:
         if zarr:
-            found: xarray.Dataset = xarray.open_zarr(source, consolidated=False).load()
+            found: xarray.Dataset = xarray.open_zarr(source, consolidated=False, chunks=None)
+            if whole:
+                found = found.load()
         else:
             with xarray.open_dataset(source, engine="h5netcdf") as opened:
                 found = opened.load()
@@ -146,7 +163,8 @@ def _format(path: str | os.PathLike[str]) -> tuple[Path, bool]:
     return target, target.suffix == ".zarr"
 
 
-def _zarr() -> None:
+def needs_zarr() -> None:
+    """StoreError without the package zarr."""
     try:
         import zarr  # noqa: F401
     except ImportError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,17 @@ _CHUNK = 64  # cells made together
 _AHEAD = 128  # cells made beyond the one that is missing, or as many as there are
 
 
+class _Fit(NamedTuple):
+    """Cells (C,), polynomials (C, M, DEGREE + 1), errors and sizes (C, M), and whether some cell is too wide."""
+
+    centre: Array
+    half: Array
+    coefficient: Array
+    doubt: Array
+    size: Array
+    wide: bool
+
+
 class Tables:
     """Brackets (orders, pending) of one activation at any K.
 
@@ -65,9 +77,23 @@ class Tables:
         self._moments = [((tuple(sorted(orders)), pending),) for orders, pending in entries]
         self._growing = threading.Lock()
         self.reason = ""  # why a cell cannot be made
-        self.shift = _COARSE
+        self.shift = self._settled()
         self._clear()
         self.zero = self._at_zero()
+
+    def _settled(self) -> int:
+        """How narrow cells must be, judged at one cell of every octave that flows commonly visit."""
+        shift = _COARSE
+        for kernel in 2.0 ** np.arange(-12, 9):
+            while shift > _FINE:
+                left, right = (((kernel.view(np.int64) >> shift) + i << shift).view(np.float64) for i in (0, 2))
+                try:
+                    if not self._fit(np.array([left]), np.array([right])).wide:
+                        break
+                except AccuracyError:
+                    break
+                shift -= 1
+        return shift
 
     def _clear(self) -> None:
         count = len(self.entries)
@@ -110,10 +136,14 @@ class Tables:
 
     def _make(self, first: int, last: int) -> bool:
         """Cells first..last; False if they turn out to be too wide: all are made anew, narrower, when asked again."""
+        # in chunks at fixed places, so that the last digits of a cell do not depend on which others were missing
+        first, last = first // _CHUNK * _CHUNK, last // _CHUNK * _CHUNK + _CHUNK - 1
+        last = min(last, int(self._names(np.array([np.finfo(float).max]))[0]) - 2)
         self._reserve(first, last)
-        wanted = [name for name in range(first, last + 1) if self.state[name - self.low] == EMPTY]
-        for start in range(0, len(wanted), _CHUNK):
-            names = np.array(wanted[start : start + _CHUNK], np.int64)
+        for start in range(first, last + 1, _CHUNK):
+            names = np.arange(start, min(start + _CHUNK, last + 1))
+            if (self.state[names - self.low] != EMPTY).all():
+                continue
             below = names[0] - 1 - self.low
             if below >= 0 and self.state[below] == UNKNOWN:  # what cannot be had at a kernel cannot beyond it
                 self.state[names - self.low] = UNKNOWN
@@ -141,32 +171,36 @@ class Tables:
 
     def _fill(self, names: NDArray[np.int64]) -> bool:
         """Fit the cells; False if the polynomials miss more than they should and cells can still be made narrower."""
-        left, right = self._edges(names), self._edges(names + 2)
-        centre, half = 0.5 * (left + right), 0.5 * (right - left)
-        places = names - self.low
         try:
-            values, doubts, sizes = self._averages(centre[:, None] + half[:, None] * _NODES)
-            seen, seen_doubts, seen_sizes = self._averages(centre[:, None] + half[:, None] * _CHECKS)
+            fit = self._fit(self._edges(names), self._edges(names + 2))
         except AccuracyError as error:
             return self._fill_part(names, error)
+        if fit.wide and self.shift > _FINE:
+            return False
+        # what is as good as zero beside the other brackets need not be known relative to itself
+        enough = _ENOUGH * fit.size + _NOTHING * fit.size.max(axis=-1, keepdims=True)
+        useful = (fit.doubt <= enough).all(axis=-1)
+        if not useful.all() and not self.reason:
+            self.reason = f"their polynomials in K are not accurate enough at K = {fit.centre[~useful][0]:.3g}"
+        places = names - self.low
+        self.centre[places], self.inverse[places] = fit.centre, 1 / fit.half
+        self.coefficient[places], self.doubt[places] = fit.coefficient, fit.doubt
+        self.state[places] = np.where(useful, KNOWN, UNKNOWN)
+        return True
+
+    def _fit(self, left: Array, right: Array) -> _Fit:
+        """Polynomials over cells from ``left`` to ``right``, (C,) each."""
+        centre, half = 0.5 * (left + right), 0.5 * (right - left)
+        values, doubts, sizes = self._averages(centre[:, None] + half[:, None] * _NODES)
+        seen, seen_doubts, seen_sizes = self._averages(centre[:, None] + half[:, None] * _CHECKS)
         coefficient = (values @ _TO_CHEBYSHEV.T) @ _TO_POWERS
         fitted = coefficient @ np.vander(_CHECKS, DEGREE + 1, increasing=True).T
         size = np.maximum(sizes.max(axis=-1), seen_sizes.max(axis=-1))
         quadrature = np.maximum(doubts.max(axis=-1), seen_doubts.max(axis=-1))
         missed = np.abs(fitted - seen).max(axis=-1)
         rounding = 8 * EPSILON * size + 4 * EPSILON * np.abs(coefficient).sum(axis=-1)
-        excess = missed > _GOOD * size + 4 * quadrature + rounding
-        if excess.any() and self.shift > _FINE:
-            return False
-        doubt = 2 * missed + 2 * quadrature + rounding
-        # what is as good as zero beside the other brackets need not be known relative to itself
-        useful = (doubt <= _ENOUGH * size + _NOTHING * size.max(axis=-1, keepdims=True)).all(axis=-1)
-        if not useful.all() and not self.reason:
-            self.reason = f"their polynomials in K are not accurate enough at K = {centre[~useful][0]:.3g}"
-        self.centre[places], self.inverse[places] = centre, 1 / half
-        self.coefficient[places], self.doubt[places] = coefficient, doubt
-        self.state[places] = np.where(useful, KNOWN, UNKNOWN)
-        return True
+        wide = bool((missed > _GOOD * size + 4 * quadrature + rounding).any())
+        return _Fit(centre, half, coefficient, 2 * missed + 2 * quadrature + rounding, size, wide)
 
     def _fill_part(self, names: NDArray[np.int64], error: AccuracyError) -> bool:
         """Of cells that cannot all be made those up to, or from, the first that cannot."""

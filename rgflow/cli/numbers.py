@@ -51,3 +51,27 @@ def grid(option: str, text: str | None) -> NDArray[np.float64] | None:
     if not 2 <= number <= MOST:
         raise InputError(f"{option} is {text!r}; the count must be between 2 and {MOST}")
     return np.linspace(low, high, number)
+
+
+def values(option: str, text: str, signed: bool = False) -> NDArray[np.float64] | float:
+    """Values of an axis: ``start:stop:count``, both ends included, a list with commas, or one number (no axis).
+
+    >>> values("--C-W", "1,2,4").tolist(), values("--C-W", "2"), values("--depth", "2:8:4").tolist()
+    ([1.0, 2.0, 4.0], 2.0, [2.0, 4.0, 6.0, 8.0])
+    """
+    try:
+        if ":" not in text:
+            found = np.array([float(part) for part in text.split(",")])
+        else:
+            start, stop, number = text.split(":")
+            if not 2 <= int(number) <= MOST:
+                raise InputError(f"{option} is {text!r}; the count must be between 2 and {MOST}")
+            found = np.linspace(float(start), float(stop), int(number))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        wanted = "a number, several with commas, or start:stop:count, as 0.5:3:200"
+        raise InputError(f"{option} is {text!r}; give {wanted}") from None
+    if not np.isfinite(found).all() or (not signed and found.min() < 0):
+        raise InputError(f"{option} is {text!r}; values must be finite{'' if signed else ' and not negative'}")
+    return float(found[0]) if found.size == 1 and ":" not in text else found

@@ -39,7 +39,7 @@ def coefficients(
     for tensor in wanted:
         array = begin.expand(values[tensor], 2 * tensor.level)
         dims = ("layer", *(f"sample{i}" for i in range(array.ndim - 1)))
-        data[tensor.name] = (dims, array, _attributes(tensor))
+        data[tensor.name] = (dims, array, attributes(tensor))
     letters = list(dict.fromkeys(t.letter for t in wanted if t.letter in ratios))
     size = np.array([np.abs(errors[t]).reshape(net.depth, -1).max(axis=1) for t in wanted])
     data["numerical_error"] = (
@@ -64,7 +64,8 @@ def coefficients(
     return xarray.Dataset(data, coords, {**attrs, "order": order})
 
 
-def _attributes(tensor: Tensor) -> dict[str, Any]:
+def attributes(tensor: Tensor) -> dict[str, Any]:
+    """What a variable says of itself."""
     meaning = LETTERS.get(tensor.letter, ("", "joint cumulant of the metric entries named by these jets"))[1]
     return {
         "long_name": meaning + (f", coefficient of the further factor 1/n^{tensor.order}" if tensor.order else ""),
@@ -72,3 +73,6 @@ def _attributes(tensor: Tensor) -> dict[str, Any]:
         "order": tensor.order,
         "power_of_n": -tensor.cost,
     }
+
+
+_attributes = attributes

@@ -65,9 +65,11 @@ class Tabulated:
         shape = (len(kept), len(wanted))
         _grow(known, first[0])
         out, doubts, status, missing = self._run(first, self.monomials, keep, places, known, shape, errors, threads)
-        while (chosen := np.flatnonzero(status == MISSING)).size:
-            if not _grow(known, missing[chosen]):
-                status[chosen] = BEYOND
+        while (lost := status == MISSING).any():
+            # whole blocks again: the last digits of a point depend on the neighbours with which it shares polynomials
+            chosen = np.flatnonzero(np.isin(np.arange(lost.size) // LANES, np.flatnonzero(lost) // LANES))
+            if not _grow(known, missing[lost]):
+                status[lost] = BEYOND
                 return out, doubts, status, f"K leaves {LEAST:.0e} to {MOST:.0e}"
             part, monomials = np.ascontiguousarray(first[:, chosen]), np.ascontiguousarray(self.monomials[:, chosen])
             found = self._run(part, monomials, keep, places, known, shape, errors, threads)

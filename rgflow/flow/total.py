@@ -20,7 +20,7 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
     Parameters
     ----------
     ds : xarray.Dataset
-        Coefficients, from :func:`rgflow.flow`.
+        Coefficients, from :func:`rgflow.flow` or :func:`rgflow.sweep`.
 
     Returns
     -------
@@ -29,6 +29,7 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
         estimated size of the first order that is left out, plus the numerical error. The estimate continues the known
         orders with the largest ratio that the flow has seen; it is infinite where that ratio is 1 or more, and where
         every known order vanishes (P of ReLU, say). An estimate, not a bound: it may miss by a factor of several.
+        Points of a sweep that failed are NaN.
 
     Raises
     ------
@@ -58,7 +59,11 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
             )
         data[letter], data[f"{letter}_error"] = _sum(ds, letter, names)
     found = xarray.Dataset(data, attrs={**ds.attrs, "kind": "totals"})
-    return found.assign_coords({name: ds.coords[name] for name in ("fan_in", "C_b", "C_W", "lambda_b", "lambda_W")})
+    if "status" in ds:
+        found["status"] = ds["status"]
+    # all that tells of layers and of axes
+    kept = [name for name, values in ds.coords.items() if not {"coefficient", "letter"} & {name, *values.dims}]
+    return found.assign_coords({name: ds.coords[name] for name in kept})
 
 
 def _sum(ds: xarray.Dataset, letter: str, names: list[str]) -> tuple[Any, Any]:
@@ -68,7 +73,7 @@ def _sum(ds: xarray.Dataset, letter: str, names: list[str]) -> tuple[Any, Any]:
     value.attrs = {**ds[names[0]].attrs, "order": len(names) - 1}
     ratio = ds["expansion_ratio"].sel(letter=letter, drop=True)
     # the size over all samples: a component that happens to vanish is not better known than the others
-    samples = [dim for dim in value.dims if dim != "layer"]
+    samples = [dim for dim in value.dims if str(dim).startswith("sample")]
     sizes = [abs(term).max(samples) * ratio ** (len(terms) - q) for q, term in enumerate(terms)]
     left_out: Any = sizes[0]
     for size in sizes[1:]:
@@ -76,7 +81,14 @@ def _sum(ds: xarray.Dataset, letter: str, names: list[str]) -> tuple[Any, Any]:
     # where every known order vanishes while the metric fluctuates, the size of the next is not known at all
     unknown = (sum(sizes) == 0) & (ratio > 0)
     left_out = left_out.where(ratio < 1, np.inf).where(ratio > 0, 0.0).where(~unknown, np.inf)
-    numerical = sum(ds["numerical_error"].sel(coefficient=name, drop=True) / fan_in**q for q, name in enumerate(names))
-    error = (left_out + numerical).broadcast_like(value).transpose(*value.dims)
+    numerical = sum(_numerical_error(ds, name) / fan_in**q for q, name in enumerate(names))
+    error = (left_out + numerical).broadcast_like(value).transpose(*value.dims).where(value.notnull())
     error.attrs = {"long_name": f"estimated size of the orders left out of {letter}, and numerical error"}
     return value, error
+
+
+def _numerical_error(ds: xarray.Dataset, name: str) -> Any:
+    """That of every point; where only some points of a sweep have one, the largest of these for the others."""
+    error = ds["numerical_error"].sel(coefficient=name, drop=True)
+    axes = [dim for dim in error.dims if dim != "layer"]
+    return error.fillna(error.max(axes)) if axes and bool(error.isnull().any()) else error

@@ -5,6 +5,7 @@ from rgflow.plots.critical import plot_power_laws
 from rgflow.plots.files import write_picture
 from rgflow.plots.flow import plot_flow
 from rgflow.plots.phase import plot_phase
+from rgflow.plots.sweep import plot_sweep
 from rgflow.plots.variation import plot_variation, plot_variation_phases
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "plot_flow",
     "plot_phase",
     "plot_power_laws",
+    "plot_sweep",
     "plot_variation",
     "plot_variation_phases",
     "write_picture",
