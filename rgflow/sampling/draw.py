@@ -6,12 +6,15 @@ numbers a network gets do not depend on how many networks are drawn at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Words = NDArray[np.uint64]
+Bits = type[np.random.PCG64] | type[np.random.SFC64]
 
 # Keeps our children apart from those that a caller spawns from the same SeedSequence.
 _FAMILY = 0x7267666C
@@ -31,9 +34,10 @@ class Purpose(IntEnum):
 class Streams:
     """The random streams of one batch of networks, one for each layer, purpose and place inside the layer."""
 
-    def __init__(self, root: np.random.SeedSequence, batch: int):
+    def __init__(self, root: np.random.SeedSequence, batch: int, bits: Bits = np.random.PCG64):
         self._root = root
         self._batch = batch
+        self._bits = bits
         self._open: dict[tuple[int, int], np.random.Generator] = {}
 
     def __call__(self, purpose: Purpose, layer: int, place: int = 0) -> np.random.Generator:
@@ -42,8 +46,44 @@ class Streams:
         if (number, layer) not in self._open:
             key = (*self._root.spawn_key, _FAMILY, self._batch, layer, number)
             sequence = np.random.SeedSequence(self._root.entropy, spawn_key=key, pool_size=self._root.pool_size)
-            self._open[number, layer] = np.random.Generator(np.random.PCG64(sequence))
+            self._open[number, layer] = np.random.Generator(self._bits(sequence))
         return self._open[number, layer]
+
+
+class Together:
+    """The streams of consecutive batches, drawn together: so many networks of each, one after the other."""
+
+    def __init__(self, streams: Sequence[Streams], counts: Sequence[int]):
+        self._streams, self._counts = streams, counts
+
+    def __call__(self, purpose: Purpose, layer: int, place: int = 0) -> Generators:
+        """The generators of this layer, purpose and place."""
+        return Generators([one(purpose, layer, place) for one in self._streams], self._counts)
+
+
+class Generators:
+    """Generators that each fill so many rows of an array."""
+
+    def __init__(self, generators: Sequence[np.random.Generator], counts: Sequence[int]):
+        self._each = list(zip(generators, counts, strict=True))
+
+    def standard_normal(self, size: tuple[int, ...]) -> Array:
+        """As numpy.random.Generator does."""
+        found, start = np.empty(size), 0
+        for generator, count in self._each:
+            generator.standard_normal(out=found[start : start + count])
+            start += count
+        return found
+
+    def integers(self, low: int, high: int, size: tuple[int, ...], dtype: type[np.uint64], endpoint: bool) -> Words:
+        """As numpy.random.Generator does."""
+        found = np.empty(size, dtype=dtype)
+        start = 0
+        for generator, count in self._each:
+            shape = (count, *size[1:])
+            found[start : start + count] = generator.integers(low, high, size=shape, dtype=dtype, endpoint=endpoint)
+            start += count
+        return found
 
 
 def covariance_root(covariance: Array) -> Array:
@@ -90,7 +130,7 @@ def biases(generator: np.random.Generator, count: int, width: int, C_b: float) -
     return drawn
 
 
-def signs(generator: np.random.Generator, count: int, shape: tuple[int, ...], scale: float) -> Array:
+def signs(generator: np.random.Generator | Generators, count: int, shape: tuple[int, ...], scale: float) -> Array:
     """Independent entries +scale or -scale, shape (count, *shape).
 
     Every direction occurs exactly twice in a tensor, so that only its covariance matters, never its higher moments:

@@ -11,10 +11,15 @@ import numpy as np
 from rgflow.checks import kinks_rule
 from rgflow.errors import InputError, KinkError
 from rgflow.network import Dense, Network
+from rgflow.sampling.backward import probes
 from rgflow.sampling.estimators import LETTERS
 from rgflow.sampling.jets import Directions, subsets
 from rgflow.sampling.statistics import MINIMUM_BATCHES, batch_sizes
 
+# Inputs up to which products of tangent kernels are averaged exactly, N^9 a network; more are probed.
+_AVERAGED = 3
+# "auto" draws no more than a request needs, "weights" all weights.
+ROUTES = ("auto", "weights")
 _OF_NEURONS = {"K", "V", "V6"}
 _OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
 # Tangent directions drawn for each network: ddNTK letters hold two; more lower the variance no faster than they cost.
@@ -23,6 +28,8 @@ _POOL = 2
 _STAGES = 4
 # A chunk that stays in the processor's cache is faster than a large one.
 _CACHE = 2**21
+# Many operations on small arrays are worth more than that.
+_LARGE_CACHE = 2**24
 # Integers up to here are floats: weights and progress stay exact.
 _MOST = 2**53
 
@@ -52,6 +59,11 @@ class Plan:
     net: Network
     inputs: int
     names: tuple[str, ...]
+    route: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.route not in ROUTES:
+            raise InputError(f"route is {self.route!r}; it is one of {', '.join(map(repr, ROUTES))}")
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -59,9 +71,27 @@ class Plan:
         return tuple(name for name in self.names if name in LETTERS)
 
     @property
+    def collapsed(self) -> bool:
+        """Whether neurons, and what they say of the weights, are all that is drawn: dense layers, no derivatives."""
+        dense = self.independent and type(self.net.layers[0]) is Dense
+        return self.route == "auto" and dense and set(self.names) <= _OF_NEURONS | _OF_TANGENT_KERNEL
+
+    @property
+    def tangent(self) -> bool:
+        """Whether tangent kernels are measured."""
+        return not set(self.names) <= _OF_NEURONS
+
+    @property
+    def squares(self) -> str:
+        """How letters quadratic in the tangent kernel are measured without weights, if any is: averaged or probed."""
+        if not self.collapsed or not {"A", "B"} & set(self.names):
+            return ""
+        return "averaged" if self.inputs <= _AVERAGED else "probed"
+
+    @property
     def explicit(self) -> bool:
         """Whether weights are drawn; otherwise neurons come from their exact conditional Gaussian, O(n) a network."""
-        return not set(self.names) <= _OF_NEURONS
+        return self.route == "weights" or (self.tangent and not self.collapsed)
 
     @property
     def pool(self) -> int:
@@ -105,6 +135,8 @@ class Plan:
         if not self.independent:
             within = {"V2": {"V", "V6"}, "V3": {"V6"}, "D2": {"D"}, "A2": {"A"}}
             kept += [moment for moment, letters in within.items() if wanted & letters]
+        if self.collapsed and "A" in wanted:
+            kept.append("A2")
         return tuple(kept)
 
     @property
@@ -158,6 +190,8 @@ class Plan:
 
     def working_bytes(self) -> int:
         """Bytes that one network needs at most while it is propagated and measured."""
+        if self.collapsed:
+            return self._working_bytes_of_neurons()
         if not self.independent:
             return self._working_bytes_of_stages()
         rows = self.inputs * (6 + 6 * len(self.sets))
@@ -170,6 +204,22 @@ class Plan:
                 floats += (3 * len(self.sides) + 2) * self.inputs**2 * max(n, following) ** 2
             most = max(most, floats)
         return 8 * (most + 4 * self.inputs**4)
+
+    def _working_bytes_of_neurons(self) -> int:
+        """The same where no weights are drawn."""
+        hidden, N = self.net.widths[1:-1], self.inputs
+        n = max(hidden, default=1)
+        foretelling = n * 3 * (N + 1) * (N + 2) // 2
+        if not self.tangent:
+            return 8 * (n * 4 * N + foretelling + 6 * N**2)
+        floats = n * (6 * N + 5 * N**2) + foretelling + 8 * N**4
+        if self.squares == "averaged":
+            floats += n * (4 * N**3 + 2 * N**4) + 3 * N**8 + 8 * N**6 + 12 * N**4
+        elif self.squares:
+            vectors = probes(N) * N
+            # Every layer is kept for the way back, with its random numbers.
+            floats += sum(hidden) * (4 * N + vectors) + n * 4 * vectors + 8 * vectors**2 + 4 * N**4
+        return 8 * floats
 
     def _working_bytes_of_stages(self) -> int:
         """The same where a layer has more stages than one; each with its neurons, weights and tangent kernels."""
@@ -197,8 +247,17 @@ class Plan:
             When not even one network fits; the message names the least memory.
         """
         single = max(1, self.working_bytes())
-        kept = 3 * batch * self.record_bytes()
-        room = memory // threads - kept
-        if room < single:
-            raise InputError(f"memory is {memory} bytes; {threads} thread(s) need at least {threads * (single + kept)}")
-        return max(1, min(batch, min(room, _CACHE) // single))
+        kept = 3 * self.record_bytes()
+        room = memory // threads
+        if room < single + kept * batch:
+            least = threads * (single + kept * batch)
+            raise InputError(f"memory is {memory} bytes; {threads} thread(s) need at least {least}")
+        together = min(room // 2, _CACHE if not self.tangent else _LARGE_CACHE) // (single + kept)
+        if self.collapsed and together > batch:
+            return together
+        return max(1, min(batch, min(room - kept * batch, _CACHE) // single))
+
+    def group(self, chunk: int, sizes: Sequence[int], threads: int) -> int:
+        """Batches drawn together; no more than leave every thread some."""
+        fair = len(sizes) // (4 * threads)
+        return max(1, min(chunk // sizes[0], fair)) if self.collapsed else 1

@@ -12,7 +12,8 @@ import numpy as np
 
 import rgflow.sampling.kinds  # noqa: F401  (every kind says how it is drawn)
 from rgflow.sampling import statistics
-from rgflow.sampling.draw import Array, Streams
+from rgflow.sampling.controls import Controls
+from rgflow.sampling.draw import Array, Streams, Together
 from rgflow.sampling.estimators import LETTERS, Measurement, refuse_too_narrow
 from rgflow.sampling.first import FirstLayer
 from rgflow.sampling.jets import first_layer as first_jets
@@ -21,6 +22,7 @@ from rgflow.sampling.routes import routes
 from rgflow.sampling.signals import Signal, Start
 from rgflow.sampling.stages import DrawnStages, NeuronStages, WeightStages, settled
 from rgflow.sampling.tangent import TangentKernel
+from rgflow.sampling.weightless import learned_controls, measured_layers, open_streams, pairs_of
 
 Record = dict[str, Array]
 
@@ -39,36 +41,50 @@ def all_batches(
     Few batches are in work or waiting at a time, however many there are.
     """
     stopped = Event()
+    # Batches that are drawn together: small arrays would cost more in calls than in arithmetic.
+    group = plan.group(chunk, sizes, threads)
+    groups = range(0, len(sizes), group)
+    controls = learned_controls(plan, first, sequence, chunk, sum(sizes)) if plan.collapsed else None
 
-    def run(batch: int) -> Record:
-        record = {
-            moment: np.empty((sizes[batch], plan.net.depth - 1, *plan.entries(moment))) for moment in plan.moments
-        }
-        streams = Streams(sequence, batch)
+    def run(first_batch: int) -> list[Record]:
+        batches = range(first_batch, min(first_batch + group, len(sizes)))
+        ends = np.cumsum([sizes[batch] for batch in batches])
+        total = int(ends[-1])
+        record = {moment: np.empty((total, plan.net.depth - 1, *plan.entries(moment))) for moment in plan.moments}
+        if controls:
+            record["P"] = np.empty((total, *controls.covariance.shape[:2]))
+        streams = [open_streams(plan, sequence, batch) for batch in batches]
         # Overflow is looked for in the results, where its layer is known.
         with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, sizes[batch], chunk):
+            step = total if group > 1 else chunk
+            for start in range(0, total, step):
                 if stopped.is_set():
                     break
-                count = min(chunk, sizes[batch] - start)
+                count = min(step, total - start)
                 rows = {name: x[start : start + count] for name, x in record.items()}
-                _measure(plan, first, streams, rows, count)
+                together = Together(streams, [sizes[batch] for batch in batches]) if group > 1 else streams[0]
+                _measure(plan, first, together, rows, count, controls)
                 advance(count)
-            return _batch_estimates(plan, record)
+            parts = zip(ends, batches, strict=True)
+            return [
+                _batch_estimates(plan, {name: x[end - sizes[batch] : end] for name, x in record.items()}, controls)
+                for end, batch in parts
+            ]
 
     if threads == 1:
-        yield from map(run, range(len(sizes)))
+        for found in map(run, groups):
+            yield from found
         return
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Record]] = deque()
+        waiting: deque[Future[list[Record]]] = deque()
         try:
-            for batch in range(len(sizes)):
+            for start in groups:
                 # One more than there are threads, so that none is idle while the first is handed on.
                 if len(waiting) > threads:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(run, batch))
+                    yield from waiting.popleft().result()
+                waiting.append(pool.submit(run, start))
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         except BaseException:
             # An interrupt, or a reader that has had enough, must not wait for the batches still in the queue.
             stopped.set()
@@ -76,11 +92,39 @@ def all_batches(
             raise
 
 
-def _measure(plan: Plan, first: FirstLayer, streams: Streams, record: Record, count: int) -> None:
+def _measure(
+    plan: Plan,
+    first: FirstLayer,
+    streams: Streams | Together,
+    record: Record,
+    count: int,
+    controls: Controls | None = None,
+) -> None:
     """Draw ``count`` networks layer by layer and write what each contributes to every layer after the first."""
+    if plan.collapsed:
+        _measure_collapsed(plan, first, streams, record, count, controls)
+        return
+    assert isinstance(streams, Streams)
     for layer, _, measurement in drawn_layers(plan, first, streams, count):
         if measurement is not None:
             _write({moment: values[:, layer - 2] for moment, values in record.items()}, measurement, plan.pool)
+
+
+def _measure_collapsed(
+    plan: Plan,
+    first: FirstLayer,
+    streams: Streams | Together,
+    record: Record,
+    count: int,
+    controls: Controls | None = None,
+) -> None:
+    """The same without weights."""
+    foretold: list[Array] = []
+    for hidden, found in measured_layers(plan, first, streams, count):
+        if controls:
+            found["P"] = controls.predictions(hidden, foretold)
+        for moment, values in record.items():
+            values[:, hidden.layer - 2] = found[moment]
 
 
 def drawn_layers(
@@ -117,7 +161,7 @@ def _write(here: Record, measurement: Measurement, pool: int) -> None:
     """One layer's contributions; those of P..U averaged over the choices of different directions."""
     for moment, values in here.items():
         if moment in ("G", "Hbar"):
-            values[...] = _pairs(getattr(measurement, moment)())
+            values[...] = pairs_of(getattr(measurement, moment)())
         elif moment in LETTERS:
             choices = list(permutations(range(pool), LETTERS[moment]))
             values[...] = sum(getattr(measurement, moment)(*choice) for choice in choices) / len(choices)
@@ -125,25 +169,25 @@ def _write(here: Record, measurement: Measurement, pool: int) -> None:
             values[...] = getattr(measurement, moment)()
 
 
-def _pairs(matrix: Array) -> Array:
-    """(m, N, N) to (m, unordered pairs)."""
-    first, second = np.triu_indices(matrix.shape[-1])
-    return matrix[:, first, second]
-
-
-def _batch_estimates(plan: Plan, record: Record) -> Record:
+def _batch_estimates(plan: Plan, record: Record, controls: Controls | None) -> Record:
     """Unbiased estimates of one batch: (L-1, entries), pairs of inputs not yet spelled out."""
     n = np.asarray(plan.net.fan_in[1:], dtype=float)
+    pairs = plan.inputs * (plan.inputs + 1) // 2
+    part = {"G": slice(0, pairs), "Hbar": slice(pairs, None)}
     estimates: Record = {}
     for name in plan.names:
-        if name == "K":
-            estimates[name] = statistics.mean(record["G"])
-        elif name == "Theta":
-            estimates[name] = statistics.mean(record["Hbar"])
+        if name in ("K", "Theta"):
+            x = "G" if name == "K" else "Hbar"
+            estimates[name] = statistics.mean(record[x])
+            if controls:
+                estimates[name] = estimates[name] - statistics.mean(record["P"][..., part[x]])
         elif name in ("V", "A", "D"):
-            x = record["Hbar" if name == "A" else "G"]
-            y = record["G" if name == "V" else "Hbar"]
-            found = statistics.covariance(x, y)
+            x, y = "Hbar" if name == "A" else "G", "G" if name == "V" else "Hbar"
+            found = statistics.covariance(record[x], record[y])
+            if controls:
+                P = record["P"]
+                found = found - statistics.covariance(P[..., part[x]], P[..., part[y]])
+                found = found + controls.covariance[:, part[x], part[y]]
             if f"{name}2" in record:
                 found = found + statistics.mean(record[f"{name}2"])
             estimates[name] = found * n[:, None, None]

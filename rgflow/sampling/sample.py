@@ -44,6 +44,7 @@ def sample(
     progress: bool = False,
     memory: int = 2**28,
     threads: int = 1,
+    route: str = "auto",
 ) -> xarray.Dataset:
     """Tensors of real networks: mean over random draws of all parameters, and standard error, at every layer.
 
@@ -53,8 +54,10 @@ def sample(
 
     of z^l itself for different neurons, whatever kind of layer it is. The outermost parameters of layer l are averaged
     exactly, those below and inside it are drawn. K, V and V6 alone draw neurons from their exact conditional law,
-    Gaussian or that of a random frame, O(n) a network; the others carry the exact tangent kernel of drawn weights,
-    O(n^3), P..U with its derivatives along random directions (exact differentiation, no finite differences).
+    Gaussian or that of a random frame, O(n) a network. In dense networks Theta, A, B, D and F need no more: they are
+    averaged exactly over all that neurons leave open of the weights (A and B of more than three inputs with vectors
+    sent back through it). Otherwise, and for P..U, the exact tangent kernel of drawn weights is carried, O(n^3), for
+    P..U with its derivatives along random directions (exact differentiation, no finite differences).
 
     Parameters
     ----------
@@ -78,7 +81,9 @@ def sample(
     memory : int
         Bytes for the networks in work.
     threads : int
-        Batches in work at a time.
+        Batches, or groups of them, in work at a time.
+    route : "auto" or "weights"
+        "weights" draws all weights, whatever is asked for: slow, and a second witness.
 
     Returns
     -------
@@ -92,8 +97,8 @@ def sample(
     ------
     InputError
         For values outside their domain, a kernel that is not positive semidefinite, coefficients such as
-        ``K_1``, tensors that are not sampled, a layer with fewer different neurons than a cumulant joins, and kinds of
-        layers that nobody draws.
+        ``K_1``, tensors that are not sampled, a route nobody knows, a layer with fewer different neurons than a
+        cumulant joins, and kinds of layers that nobody draws.
     UnknownName
         For a tensor nobody knows.
     KinkError
@@ -112,7 +117,7 @@ def sample(
     if not isinstance(net, Network):
         raise InputError(f"net is {net!r}; give an MLP or a Network")
     shown = given(net, inputs, first_kernel)
-    plan = Plan(net, len(shown.overlap), validated_names(tensors))
+    plan = Plan(net, len(shown.overlap), validated_names(tensors), route)
     first = first_layer(net, shown, plan.names)
     plan.check_kinks(kinks)
     networks = whole("networks", networks, 1)

@@ -25,6 +25,19 @@ def test_spread_of_repeated_runs():
         assert np.all((low < statistic) & (statistic < high)), (name, statistic)
 
 
+def test_spread_of_networks_without_weights():
+    """The same with control variates, learned anew in every run."""
+    net = MLP([2, 8, 8, 1], "tanh", C_b=0.2, C_W=1.5)
+    names = ("K", "Theta", "V", "A", "B", "D", "F", "V6")
+    runs = [sample(net, first_kernel=1.0, tensors=names, networks=1200, seed=s) for s in range(RUNS)]
+    low, high = chi2.ppf([TAIL, 1 - TAIL], RUNS - 1)
+    for name in names:
+        values = np.stack([ds[name].values[1:] for ds in runs])
+        errors = np.stack([ds[f"{name}_se"].values[1:] for ds in runs])
+        statistic = np.sum((values - values.mean(axis=0)) ** 2, axis=0) / np.mean(errors**2, axis=0)
+        assert np.all((low < statistic) & (statistic < high)), (name, statistic)
+
+
 def test_batch_estimates_are_unbiased():
     """Exact check by enumeration: all samples of size m from a three-point law, cumulants known as fractions."""
     points = np.array([0.0, 1.0, 3.0])

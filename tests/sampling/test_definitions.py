@@ -70,7 +70,7 @@ def brute_force():
 
 @pytest.fixture(scope="module")
 def sampled():
-    return sample(MLP(WIDTHS, "tanh", **HYPER), X, tensors=NAMES, networks=20_000, seed=12)
+    return sample(MLP(WIDTHS, "tanh", **HYPER), X, tensors=NAMES, networks=20_000, seed=12, route="weights")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,7 +28,7 @@ def sampled(request):
     net = MLP(WIDTHS, request.param, C_W=C_W, lambda_b=0.5, lambda_W=0.7)
     names = ("K", "V", "V6", "Theta")
     by_neurons = sample(net, first_kernel=1.5, tensors=names[:3], networks=100_000, seed=21)
-    by_weights = sample(net, first_kernel=1.5, tensors=names, networks=10_000, seed=22)
+    by_weights = sample(net, first_kernel=1.5, tensors=names, networks=10_000, seed=22, route="weights")
     return C_W, m, {"neurons": by_neurons, "weights": by_weights}
 
 
