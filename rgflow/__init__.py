@@ -30,6 +30,7 @@ from rgflow.errors import (
 )
 from rgflow.files import load, save
 from rgflow.flow import compiled, flow, total
+from rgflow.gram.gram import gram
 from rgflow.network import MLP, Dense, Network
 from rgflow.sampling import sample
 from rgflow.version import __version__
@@ -127,6 +128,7 @@ __all__ = [
     "compiled",
     "derive",
     "flow",
+    "gram",
     "load",
     "sample",
     "save",

@@ -29,17 +29,20 @@ BELOW = {
     "derive": ("layers",),
     "brackets": ("activations", "algebra"),
     "codegen": ("brackets",),
-    "flow": ("network", "derive", "codegen"),
+    "gram": ("derive", "brackets", "files"),
+    "flow": ("network", "derive", "codegen", "gram"),
     "universality": ("flow",),
     "sampling": ("network", "activations", "seeds"),
     "predict": ("universality", "seeds"),
     "scaling": ("universality",),
+    "sweeps": ("flow", "sampling", "files"),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "predict", "scaling", "sampling", "files"),
-    "cli": ("plots",),
+    "plots": ("components", "predict", "scaling", "sampling", "sweeps", "files"),
+    "bench": ("sweeps",),
+    "cli": ("plots", "bench"),
 }
-GROUND = {"errors", "version", "discovery", "progress"}
+GROUND = {"errors", "version", "discovery", "progress", "jit"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
@@ -47,6 +50,7 @@ OUTSIDE = {
     "version": set(),
     "discovery": set(),
     "progress": {"rich"},
+    "jit": {"numba"},
     "algebra": {"sympy"},
     "layers": set(),
     "derive": set(),

@@ -70,7 +70,7 @@ def _refined(
     rules = _Rules(trait, L, moments, even)
     mean = np.zeros((count, size))
     value, error, absolute = (np.zeros((count, len(moments))) for _ in range(3))
-    natural = _natural_size(activation, kernels, moments)
+    natural = natural_size(activation, kernels, moments)
     hopeless = rules.overflows()
     value[hopeless] = np.nan
     left = np.nonzero(~hopeless)[0]
@@ -91,7 +91,7 @@ def _refined(
     return value, error, np.maximum(absolute, _CANCELLED * natural)
 
 
-def _natural_size(activation: Activation, kernels: Array, moments: Sequence[tuple[Entry, ...]]) -> Array:
+def natural_size(activation: Activation, kernels: Array, moments: Sequence[tuple[Entry, ...]]) -> Array:
     """A bound (G, M) on the average of the absolute terms before they cancel, where Leibniz' rule has several.
 
     Hoelder: E prod_u |h_u| <= prod_u E[|h_u|^d]^{1/d}. A bracket that vanishes identically, such as d^4 (1 + z^2), is

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra import Tensor
 from rgflow.brackets.kinks import check_kinks, check_written
+from rgflow.checks import whole
 from rgflow.derive.derive import check_closure, closures
 from rgflow.derive.linked import check_linked
 from rgflow.errors import InputError, OrderError
+from rgflow.flow.chosen import flow_chosen
 from rgflow.flow.dataset import coefficients
 from rgflow.flow.inputs import check_first, start
-from rgflow.flow.orders import MOST_INPUTS, check_size, measures, requested
+from rgflow.flow.leading import pairwise, run_pairs
+from rgflow.flow.orders import MOST_MEASURED, check_size, measures, requested
 from rgflow.flow.stages import highest_written, run_stages
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
@@ -30,7 +35,9 @@ def flow(
     order: int = 1,
     kinks: str = "error",
     closure: str = "full",
+    at: Any = None,
     progress: bool = False,
+    threads: int | None = 1,
 ) -> xarray.Dataset:
     """Flow the coefficient tensors of a network's ensemble through its layers.
 
@@ -43,8 +50,9 @@ def flow(
     net : MLP or Network
         The network.
     inputs : array (N, n_0) or (n_0,)
-        Inputs. Tensors with N^4 components are offered for N <= 10 different inputs, those of order 2 and layers with a
-        past for N <= 4, K and Theta for any N.
+        Inputs. Tensors with N^4 components are offered for N <= 32 different inputs (10 where the activation has
+        kinks), those of order 2 and layers with a past for N <= 4, K and Theta for any N (:func:`rgflow.gram` keeps
+        the last layer alone, or writes to disk); for more, see ``at``.
     first_kernel : float or array (N, N)
         Instead of inputs: the kernel K of layer 1, which implies x.x'/n_0 = (first_kernel - C_b) / C_W.
     tensors : names
@@ -57,8 +65,14 @@ def flow(
     closure : "full" or "book"
         For layers whose neurons keep their past: "full", with all of it; "book", PDLT's recursion in one time, by name
         only.
+    at : sequence of tuples of sample indices, optional
+        Only these components, of any number of inputs: pairs for K_1 and Theta_1, quadruples for four-point tensors.
+        Each set of inputs that a tuple names flows for itself. Results have dims ``layer`` and ``component``, with
+        the indices in the coordinates ``sample0``, ``sample1``, .., and ``numerical_error`` for each.
     progress : bool
         Show a bar while the averages between layers are found; with several inputs and a past they take longest.
+    threads : int or None
+        Threads for the averages and rows of several inputs; None: as many as there are processors.
 
     Returns
     -------
@@ -84,9 +98,18 @@ def flow(
     if not isinstance(net, Network):
         raise InputError(f"{net!r} is not a network; give rgflow.MLP(...) or rgflow.Network(...)")
     wanted = requested(tensors, order)
+    threads = whole("threads", os.cpu_count() or 1 if threads is None else threads, 1)
+    if at is not None:
+        through = stages(net)
+        needed = [*wanted, *measures(wanted, order)]
+        _check_laws(order, wanted, needed, through)
+        check_closure(closure)
+        return flow_chosen(
+            net, inputs, first_kernel, wanted, needed, at, through, order, kinks, progress=progress, threads=threads
+        )
     begin = start(net, inputs, first_kernel)
     samples = "one" if len(begin.overlap) == 1 else "many"
-    few = len(begin.overlap) <= MOST_INPUTS
+    few = len(begin.overlap) <= MOST_MEASURED
     needed = [*wanted, *(measures(wanted, order) if few else ())]
     through = stages(net)
     _check_laws(order, wanted, needed, through)
@@ -96,12 +119,16 @@ def flow(
         systems = closures(needed, samples, rules[1:] or rules)
         for system in systems.values():
             check_kinks(system, net.activation, kinks)
-        from rgflow.flow.run import run  # loads Numba
+        if pairwise(needed, begin.overlap):
+            history = run_pairs(net, through, begin.overlap, progress)
+        else:
+            from rgflow.flow.run import run  # loads Numba
 
-        history = run(net, systems, rules, begin, progress)
+            history = run(net, systems, rules, begin, progress, threads)
     else:
         _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
-        history = run_stages(net, through, needed, begin.overlap, progress)
+        go = run_pairs if pairwise(needed, begin.overlap) else partial(run_stages, tensors=needed)
+        history = go(net, through, overlap=begin.overlap, progress=progress)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
     return found.assign_attrs(brackets=history.brackets, closure=closure)
 

@@ -1,7 +1,8 @@
 """The leading means of a network of stages: K and Theta of any number of inputs, with their numerical error.
 
 K = constants + sum over parts of C_W <s_a s_b> (or of K below, for a part without activation) + skip^2 K below
-Theta likewise, with <s'_a s'_b> Theta below.
+Theta likewise, with <s'_a s'_b> Theta below. Of few inputs the averages are those of all layers at once, by quadrature;
+of many each pair goes through the layers for itself (:mod:`rgflow.gram`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from typing import Any
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra import Bracket
+from rgflow.algebra import Bracket, Tensor
 from rgflow.algebra.jets import Jet
 from rgflow.algebra.response import Entry, Neuron
 from rgflow.derive.response import mean
 from rgflow.errors import AccuracyError
+from rgflow.flow.history import History
 from rgflow.flow.inputs import entering
 from rgflow.flow.moments import plan
+from rgflow.gram.gram import matrices
+from rgflow.gram.inputs import of_kernel
 from rgflow.layers.stages import Stage
+from rgflow.network import Network
 
 PLAIN: Entry = (Jet(1), Jet(2))
 TANGENT: Entry = (Jet(1, (0,)), Jet(2, (0,)))
 EPSILON = np.finfo(float).eps
 Rows = dict[Entry, list[Any]]  # by stage
+FEW = 10  # inputs: beyond, pairs go one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,22 @@ class Leading:
     Theta: Any
     K_error: Any
     Theta_error: Any
+
+
+def pairwise(tensors: Sequence[Tensor], overlap: Any) -> bool:
+    """Whether K and Theta alone are asked, of more than a few inputs."""
+    return len(overlap) > FEW and not any(tensor.cost for tensor in tensors)
+
+
+def run_pairs(
+    net: Network, stages: Sequence[Stage], overlap: Any, progress: bool = False, threads: int | None = None
+) -> History:
+    """K and Theta of every layer, pair by pair; errors (L, 1, 1) hold for all pairs."""
+    found = matrices(net, stages, of_kernel(overlap), range(1, net.depth + 1), threads=threads, progress=progress)
+    names = [Tensor.named(name) for name in ("K", "Theta")]
+    errors = {name: found.errors[:, i, None, None] for i, name in enumerate(names)}
+    how = "quadrature" if net.activation.slopes is None else "closed form"
+    return History(dict(zip(names, (found.K, found.Theta), strict=True)), errors, how)
 
 
 def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Leading:

@@ -1,20 +1,23 @@
-"""The flow of several inputs: brackets by nested quadrature, rows by the compiled kernel, errors carried along."""
+"""The flow of several inputs: brackets on shared grids, rows by the compiled kernel, errors carried along."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.algebra import Tensor
-from rgflow.codegen import Kernel, kernel
+from rgflow.codegen.packed import step as packed_step
+from rgflow.codegen.table import Table, lower
 from rgflow.errors import AccuracyError
 from rgflow.flow.history import History
 from rgflow.flow.moments import Plan, plan
 from rgflow.flow.orders import check_size
-from rgflow.flow.state import State
+from rgflow.flow.state import Packed
 from rgflow.flow.steps import Step
 from rgflow.progress import Advance
 
@@ -28,66 +31,86 @@ def run_many(
     known: dict[Tensor, Any],
     steps: Sequence[Step],
     advance: Advance,
+    threads: int = 1,
 ) -> History:
     """All layers, for the different inputs of a flow."""
-    at_kernel = tensors.index(Tensor.named("K"))
     samples = len(known[Tensor.named("K")])
-    check_size(tensors, samples)
-    state = State(tensors, samples)
-    values = np.zeros(state.offsets[-1])
+    check_size(tensors, samples, kinked=bool(activation.kinks))
+    state = Packed(tensors, samples)
+    values = np.zeros(len(state.work))
     for i, tensor in enumerate(tensors):
         if tensor in known:
-            values[state.offsets[i] : state.offsets[i + 1]] = np.reshape(known[tensor], -1)
-    errors = 2 * EPSILON * np.abs(values)
-    history, uncertainty = [values], [errors]
+            values[state.offsets[i] : state.offsets[i + 1]] = state.packed(i, known[tensor])
+    history, uncertainty = [values], [2 * EPSILON * np.abs(values)]
     for step in steps:
-        program = kernel(step.system)
-        moments = plan(program.table.shapes, samples)
-        K, doubt_of_K = state.block(values, at_kernel), state.block(errors, at_kernel)
-        brackets, doubt = _brackets(activation, moments, K, doubt_of_K)
-        values, errors = _step(program, state, moments.offsets, values, errors, brackets, doubt, step.hyper)
-        history.append(values)
-        uncertainty.append(errors)
+        found, doubt = layer(activation, state, step, history[-1][None], uncertainty[-1][None], threads)
+        history.append(found[0])
+        uncertainty.append(doubt[0])
         advance(1)
-    return History(_split(np.array(history), state), _split(np.array(uncertainty), state))
+    return split(state, np.array(history), np.array(uncertainty))
 
 
-def _brackets(activation: Activation, moments: Plan, K: Any, doubt_of_K: Any) -> tuple[Any, Any]:
-    """Brackets at K and their error: of quadrature, of rounding, and of K itself.
+def layer(
+    activation: Activation, state: Packed, step: Step, values: Any, errors: Any, threads: int = 1
+) -> tuple[Any, Any]:
+    """One layer of B groups of N inputs each, states and errors (B, size)."""
+    table = lower(step.system)
+    moments = plan(table.shapes, state.samples)
+    at_kernel = state.tensors.index(Tensor.named("K"))
+    K, doubt_of_K = state.block(values, at_kernel), state.block(errors, at_kernel)
+    brackets, doubt = _brackets(activation, moments, K, doubt_of_K, threads)
+    return _step(table, state, moments.offsets, values, errors, brackets, doubt, step.hyper, threads)
 
-    The last is the change when K moves by its error, variances up and correlations down, to which nearly equal inputs
-    are most sensitive.
-    """
-    if doubt_of_K.max() > LOST * np.abs(K).max():
+
+def _brackets(activation: Activation, moments: Plan, K: Any, doubt_of_K: Any, threads: int) -> tuple[Any, Any]:
+    """Brackets at each K (B, N, N) and their error: of quadrature, of rounding, and of K itself."""
+    lost = doubt_of_K.max(axis=(1, 2)) > LOST * np.abs(K).max(axis=(1, 2))
+    if lost.any():
         raise AccuracyError(
-            f"the numerical error of K, {doubt_of_K.max():.1e}, has grown to the size of K: the flow of "
+            f"the numerical error of K, {doubt_of_K[lost].max():.1e}, has grown to the size of K: the flow of "
             f"{activation.name} runs away from an unstable point; choose other hyperparameters or fewer layers"
         )
-    values, errors = moments.evaluate(activation, K)
-    outward = np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K))
-    moved, _ = moments.evaluate(activation, K + outward * doubt_of_K)
-    return values, errors + EPSILON * np.abs(values) + np.abs(moved - values)
+    return moments.evaluate(activation, K, threads, doubt_of_K)
 
 
 def _step(
-    program: Kernel, state: State, places: Any, values: Any, errors: Any, brackets: Any, doubt: Any, hyper: Any
+    table: Table,
+    state: Packed,
+    places: Any,
+    values: Any,
+    errors: Any,
+    brackets: Any,
+    doubt: Any,
+    hyper: Any,
+    threads: int,
 ) -> tuple[Any, Any]:
     """One layer, and a bound on its error: the polynomial with positive coefficients, at |x| + error and at |x|."""
+    new, bound = np.empty_like(values), np.empty_like(values)
+    size = len(state.work)
+    parts = np.linspace(0, size, (8 * threads if threads > 1 else 1) + 1).astype(int)
 
-    def at(x: Any, b: Any, positive: bool) -> Any:
-        out = program.step(state.samples, state.work, x, state.offsets, b, places, hyper, positive)
-        return out[state.representative]
+    def part(job: tuple[int, int, int]) -> None:
+        group, first, last = job
+        packed_step(
+            *(state.samples, first, last, state.work, state.slots, state.starts),
+            *(values[group], errors[group], brackets[group], doubt[group], places, hyper, table.arrays),
+            *(new[group], bound[group]),
+        )
 
-    new = at(values, brackets, False)
-    size, weight = np.abs(values), np.abs(brackets)
-    below = at(size, weight, True)
-    bound = at(size + errors, weight + doubt, True) - below + 4 * EPSILON * below
+    jobs = [(g, a, b) for g in range(len(values)) for a, b in pairwise(parts)]
+    if threads == 1:
+        for job in jobs:
+            part(job)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(part, jobs))
     return new, bound
 
 
-def _split(history: Any, state: State) -> dict[Tensor, Any]:
-    found = {}
-    for i, (tensor, arity) in enumerate(zip(state.tensors, state.arity, strict=True)):
-        block = history[:, state.offsets[i] : state.offsets[i + 1]]
-        found[tensor] = block.reshape((len(history),) + (state.samples,) * arity)
-    return found
+def split(state: Packed, history: Any, uncertainty: Any) -> History:
+    """Every tensor with all its components, (L, .., N, N, ..), and the errors of those that are stored."""
+    values, errors = {}, {}
+    for i, tensor in enumerate(state.tensors):
+        values[tensor] = state.block(history, i)
+        errors[tensor] = uncertainty[..., state.offsets[i] : state.offsets[i + 1]]
+    return History(values, errors)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rgflow.activations import Activation
 from rgflow.algebra import Bracket
 from rgflow.algebra.partitions import set_partitions
-from rgflow.brackets import gaussian_moments
+from rgflow.brackets.together import moments_together
 from rgflow.errors import OrderError
 
 MOST_VALUES = 2**26  # 512 MiB
@@ -45,14 +45,21 @@ class Plan:
     size: int
     groups: tuple[tuple[Any, tuple[Moment, ...], Any, Any, Any], ...]
 
-    def evaluate(self, activation: Activation, kernel: Any) -> tuple[Any, Any]:
-        """Values and errors of all brackets at the kernel (N, N); written derivatives at a kink are the branches'."""
-        values, errors = np.zeros(self.size), np.zeros(self.size)
+    def evaluate(self, activation: Activation, kernels: Any, threads: int = 1, doubts: Any = None) -> tuple[Any, Any]:
+        """Values and errors of all brackets at kernels (B, N, N), (B, size); written derivatives are the branches'.
+
+        At one kernel (N, N) they are (size,). ``doubts`` are the errors of the kernels, which are carried along.
+        """
+        if kernels.ndim == 2:
+            values, errors = self.evaluate(activation, kernels[None], threads, None if doubts is None else doubts[None])
+            return values[0], errors[0]
+        values, errors = np.zeros((2, len(kernels), self.size))
         for subsets, moments, places, rows, columns in self.groups:
-            kernels = kernel[subsets[:, :, None], subsets[:, None, :]]
-            found, uncertain = gaussian_moments(activation, kernels, list(moments), kinks="almost_everywhere")
-            values[places] = found[rows, columns]
-            errors[places] = uncertain[rows, columns]
+            found, uncertain = moments_together(
+                activation, kernels, subsets, list(moments), threads=threads, doubts=doubts
+            )
+            values[:, places] = found[:, rows, columns]
+            errors[:, places] = uncertain[:, rows, columns]
         return values, errors
 
 
@@ -68,7 +75,7 @@ def plan(shapes: tuple[Bracket, ...], samples: int) -> Plan:
     offsets = [0]
     numbers: dict[int, dict[Moment, int]] = defaultdict(dict)
     targets: dict[int, list[tuple[Any, Any, int]]] = defaultdict(list)
-    subsets = {d: _subsets(samples, d) for d in range(1, samples + 1)} if samples <= 8 else {}
+    subsets: dict[int, Any] = {}
     for shape in shapes:
         width, base = len(shape.factors), shape.pending + 1
         for blocks in set_partitions(width):

@@ -9,7 +9,9 @@ from rgflow.algebra.tensor import listed, split_order
 from rgflow.checks import whole
 from rgflow.errors import InputError, OrderError
 
-MOST_INPUTS = 10  # different inputs with four-point tensors: N^4 components, of averages over up to four inputs
+MOST_INPUTS = 32  # different inputs with four-point tensors: N^4 components, of averages over up to four inputs
+MOST_KINKED = 10  # the same where sigma has kinks, whose averages are nested sums
+MOST_MEASURED = 10  # up to here a flow carries V, A and B besides, to measure its own expansion
 MOST_BEYOND = 4  # the same with six-point tensors, and with two times in every average
 
 
@@ -43,16 +45,18 @@ def measures(wanted: tuple[Tensor, ...], order: int) -> tuple[Tensor, ...]:
     return tuple(Tensor.named(name) for name in ("K", "V", *(("Theta", "A", "B") if directions else ())))
 
 
-def check_size(tensors: Iterable[Tensor], samples: int, memory: bool = False) -> None:
+def check_size(tensors: Iterable[Tensor], samples: int, memory: bool = False, kinked: bool = False) -> None:
     """InputError for tensors with N^4 components and more at too many different inputs.
 
-    ``memory``: layers whose neurons keep their past, with averages at two depths.
+    ``memory``: layers whose neurons keep their past, with averages at two depths. ``kinked``: whether sigma has kinks.
     """
     beyond = [t for t in tensors if t.cost > 0]
-    most = MOST_BEYOND if memory or any(t.cost > 1 for t in beyond) else MOST_INPUTS
+    few = memory or any(t.cost > 1 for t in beyond)
+    most = MOST_BEYOND if few else MOST_KINKED if kinked else MOST_INPUTS
     if samples > most and beyond:
         largest = max(beyond, key=lambda t: t.level)
         raise InputError(
             f"{samples} different inputs: {largest.name}, which this flow needs, has N^{2 * largest.level} components "
-            f"and is offered for N <= {most}; flow the inputs in groups, or ask K and Theta at order 0"
+            f"and is offered for N <= {most}{' where the activation has kinks' if kinked and not few else ''}; flow "
+            "the inputs in groups, ask for the components at chosen samples (at=), or K and Theta at order 0"
         )

@@ -19,7 +19,12 @@ from rgflow.progress import progress_bar
 
 
 def run(
-    net: Network, systems: dict[Law, System], rules: tuple[Law, ...], begin: Start, progress: bool = False
+    net: Network,
+    systems: dict[Law, System],
+    rules: tuple[Law, ...],
+    begin: Start,
+    progress: bool = False,
+    threads: int = 1,
 ) -> History:
     """All tensors of the Systems at every layer, starting from the first layer.
 
@@ -38,7 +43,7 @@ def run(
     if system.samples == "one":
         return checked(net, run_one(net.activation, system.tensors, known, through))
     with progress_bar(progress, "averages", len(through)) as advance:
-        return checked(net, run_many(net.activation, system.tensors, known, through, advance))
+        return checked(net, run_many(net.activation, system.tensors, known, through, advance, threads))
 
 
 def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:

@@ -100,12 +100,14 @@ def test_both_or_neither_start():
 
 
 def test_how_many_inputs():
-    x = np.random.default_rng(0).normal(size=(11, 3))
-    with pytest.raises(rg.InputError, match="N <= 10"):
+    x = np.random.default_rng(0).normal(size=(33, 3))
+    with pytest.raises(rg.InputError, match="N <= 32"):
         rg.flow(NET, x, tensors="V")
+    with pytest.raises(rg.InputError, match="N <= 10 where the activation has kinks"):
+        rg.flow(rg.MLP([3, 8, 2], "relu"), x[:11], tensors="V")
     with pytest.raises(rg.InputError, match=r"V6.* N <= 4"):
         rg.flow(NET, x[:5], tensors=["K", "V"], order=2)
-    assert rg.flow(NET, x, tensors=["K", "Theta"], order=0)["K"].shape == (3, 11, 11)
+    assert rg.flow(NET, x, tensors=["K", "Theta"], order=0)["K"].shape == (3, 33, 33)
 
 
 def test_six_inputs_are_fifteen_times_four():

@@ -273,7 +273,7 @@ def test_nearly_equal_inputs_are_doubted_and_what_overflows_is_refused():
         ({"train": (X[:0], [])}, "empty"),
         ({"test": np.ones((1, 3))}, "test have shape"),
         ({"test": (TEST, [1.0])}, "test targets have shape"),
-        ({"test": np.random.default_rng(0).normal(size=(9, 2))}, "N <= 10"),
+        ({"test": np.random.default_rng(0).normal(size=(40, 2))}, "N <= 32"),
         ({"net": "tanh"}, "not a network"),
         ({"net": rg.MLP([2, 8, 1], "sin", lambda_b=0.0, lambda_W=0.0)}, "no parameter learns"),
     ],

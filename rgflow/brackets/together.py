@@ -1,0 +1,122 @@
+"""Gaussian moments of all sets of some inputs, together: many inputs at once, or many groups of a few inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgflow.activations import Activation
+from rgflow.brackets.conditional import Group, conditional_averages, suited
+from rgflow.brackets.covariance import EPSILON
+from rgflow.brackets.moments import Moment, gaussian_moments
+from rgflow.brackets.sensitivity import rounding_size, sensitivity
+from rgflow.brackets.smooth import is_odd
+from rgflow.brackets.traits import traits
+
+Array = NDArray[np.float64]
+GOOD = 20  # times the tolerance: what is not that good is left to the nested sums
+CHUNK = 1 << 14  # kernels handed to the nested sums at a time
+
+
+def moments_together(
+    activation: Activation,
+    kernels: Array,
+    subsets: NDArray[np.int64],
+    moments: Sequence[Moment],
+    tolerance: float = 1e-11,
+    threads: int = 1,
+    doubts: Array | None = None,
+) -> tuple[Array, Array]:
+    """Moments of each set of d inputs; written derivatives at a kink are the branches'.
+
+    Smooth activations take the grids of :mod:`rgflow.brackets.conditional`; kinked ones, those that grow exponentially,
+    and what does not meet the tolerance the nested sums of :func:`rgflow.brackets.gaussian_moments`.
+
+    Parameters
+    ----------
+    kernels : (B, N, N)
+        Covariances of B groups of N inputs.
+    subsets : (S, d)
+        Sets of d inputs, numbers increasing.
+    moments : sequence of M moments
+        Each has d entries ((k_1..k_w), m).
+    doubts : (B, N, N), optional
+        Errors of the kernels, to be carried along. For one and two inputs, whose averages feed K itself, they are the
+        change when K moves by them, variances up and correlations down, to which nearly equal inputs are most
+        sensitive; for more, where sigma is smooth, a bound (:mod:`rgflow.brackets.sensitivity`).
+
+    Returns
+    -------
+    values, errors : (B, S, M)
+
+    Raises
+    ------
+    InputError, AccuracyError
+        As :func:`rgflow.brackets.gaussian_moments`.
+    """
+    if doubts is not None:
+        if subsets.shape[1] > 2 and suited(activation, subsets.shape[1], moments):
+            values, errors = moments_together(activation, kernels, subsets, moments, tolerance, threads)
+            moved = sensitivity(activation, kernels, doubts, subsets, moments)
+        else:
+            outward = np.where(np.eye(kernels.shape[-1], dtype=bool), 1.0, -np.sign(kernels))
+            both = np.concatenate([kernels, kernels + outward * doubts])
+            found, doubt = moments_together(activation, both, subsets, moments, tolerance, threads)
+            values, errors, moved = (
+                found[: len(kernels)],
+                doubt[: len(kernels)],
+                np.abs(np.diff(np.split(found, 2), axis=0))[0],
+            )
+        return values, errors + EPSILON * np.abs(values) + moved
+    count, (sets, size) = len(kernels), subsets.shape
+    if not suited(activation, size, moments):
+        parts = kernels[:, subsets[:, :, None], subsets[:, None, :]].reshape(-1, size, size)
+        found = _nested(activation, parts, moments, tolerance)
+        return found[0].reshape(count, sets, -1), found[1].reshape(count, sets, -1)
+    values, errors = np.zeros((2, count * sets, len(moments)))
+    live = [i for i, moment in enumerate(moments) if not is_odd(activation, moment)]
+    if live and values.size:
+        wanted = tuple(moments[i] for i in live)
+        found = _grids(activation, kernels, subsets, wanted, tolerance, threads)
+        for target, source in zip((values, errors), found, strict=True):
+            target[:, live] = source
+    return values.reshape(count, sets, -1), errors.reshape(count, sets, -1)
+
+
+def _grids(
+    activation: Activation,
+    kernels: Array,
+    subsets: NDArray[np.int64],
+    moments: tuple[Moment, ...],
+    tolerance: float,
+    threads: int,
+) -> tuple[Array, Array]:
+    """Values and errors (B S, M): what shared grids give, and nested sums for the rest."""
+    trait = traits(activation)
+    factors = max(sum(len(orders) for orders, _ in moment) for moment in moments)
+    with np.errstate(all="ignore"):
+        value, error, natural = (
+            part.reshape(-1, len(moments))
+            for part in conditional_averages(activation, kernels, Group(subsets, moments), tolerance, threads)
+        )
+        reach = np.sqrt(np.einsum("bii->bi", kernels).max())
+        rough = rounding_size(activation, kernels, subsets, moments).reshape(natural.shape)
+        rounding = 32 * EPSILON * (1 + trait.frequency * factors * reach) * rough
+        lost = ~(error <= GOOD * tolerance * natural + rounding).all(axis=1)
+        error = error + rounding
+    if lost.any():
+        group, place = np.divmod(np.flatnonzero(lost), len(subsets))
+        some = subsets[place]
+        parts = kernels[group[:, None, None], some[:, :, None], some[:, None, :]]
+        value[lost], error[lost] = _nested(activation, parts, moments, tolerance)
+    return value, error
+
+
+def _nested(activation: Activation, kernels: Array, moments: Sequence[Moment], tolerance: float) -> tuple[Array, Array]:
+    parts = [
+        gaussian_moments(activation, kernels[i : i + CHUNK], moments, kinks="almost_everywhere", tolerance=tolerance)
+        for i in range(0, max(len(kernels), 1), CHUNK)
+    ]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

@@ -1,0 +1,278 @@
+"""Blocks of pairs through all stages, on several threads, and what no series gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgflow.activations import Activation
+from rgflow.errors import AccuracyError, InputError
+from rgflow.gram.hermite import EPSILON, shape
+from rgflow.gram.inputs import Inputs
+from rgflow.gram.kernels import LANES, ROWS, flow_pairs
+from rgflow.gram.lines import Lines, lines
+from rgflow.gram.one_by_one import PAIRS, by_quadrature
+from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, Alone, alone, arcs, route
+from rgflow.gram.tables import Block, Tables, tables
+from rgflow.layers.stages import Stage
+from rgflow.network import Network
+
+Floats = NDArray[np.float64]
+PANEL = 128  # rows of overlaps at a time
+
+
+def prepared(
+    net: Network, through: Sequence[Stage], given: Inputs, layers: Sequence[int], tangent: bool, threads: int | None
+) -> Pairs:
+    """All that pairs need: lines, and every input alone through all stages.
+
+    Raises AccuracyError for a flow that runs away.
+    """
+    ends = [t for t, stage in enumerate(through) if stage.last]
+    kept = tuple(ends[layer - 1] for layer in layers)
+    recursion = lines(through[: kept[-1] + 1])
+    for t in kept:
+        if not recursion.cuts[t]:
+            raise InputError(f"stages beyond layer {through[t].layer} read below it; keep layers='last' alone")
+    one = alone(net.activation, recursion, given.own)
+    if tangent:
+        _refuse_standing_on_a_kink(net, recursion, one)
+    return Pairs(net.activation, recursion, one, given, kept, tangent, threads or cores())
+
+
+def _refuse_standing_on_a_kink(net: Network, recursion: Lines, one: Alone) -> None:
+    """AccuracyError where Theta needs sigma' of an input without variance at a kink at zero."""
+    if 0.0 not in net.activation.kinks:
+        return
+    for t in np.flatnonzero(recursion.averaged[:-1]):
+        still = np.flatnonzero(one.K[t] == 0)
+        if still.size:
+            raise AccuracyError(
+                f"input {still[0]} has no variance at layer {recursion.layers[t]} and sits on the kink of "
+                f"{net.activation.name} at 0.0, where sigma' jumps; use C_b > 0, drop that input or ask tensors='K'"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """K and Theta of pairs of inputs.
+
+    Attributes
+    ----------
+    inputs : all inputs, of rows and of columns
+    kept : stages to keep, rising
+    tangent : whether Theta is wanted
+    """
+
+    activation: Activation
+    lines: Lines
+    alone: Alone
+    inputs: Inputs
+    kept: tuple[int, ...]
+    tangent: bool
+    threads: int
+
+    def block(self, block: Block, K: Floats, Theta: Floats, advance: Callable[[int], None]) -> Floats:
+        """Fill the block of K and Theta, (kept, n, m) matrices; Theta is (kept, 0, 0) if it is not wanted.
+
+        Returns bounds on the error, (kept, 2). Of a square block all is written.
+        """
+        rows, columns = block.rows, block.columns
+        n, m = rows.stop - rows.start, columns.stop - columns.start
+        errors, beyond = np.zeros((2, n, -(-m // LANES))), np.zeros(n, np.int64)
+        largest = np.zeros((len(self.kept), 2))
+        by_series = route(self.activation) != QUADRATURE
+        self._enter(block, K[0], Theta[0])
+        relative = route(self.activation) == ANGLES
+        scale = self.alone.sizes[:, 0] if relative else np.ones(self.lines.stages)
+        errors[0] = 4 * EPSILON * (1.0 if relative else self.alone.sizes[0, 0])
+        errors[1] = 4 * EPSILON * self.alone.sizes[0, 1]
+        if by_series:
+            at = 0
+            if self.kept[0] == 0:
+                largest[0] = self._largest(errors, scale, 0)
+            with ExitStack() as stack:
+                each = map if self.threads == 1 else stack.enter_context(ThreadPoolExecutor(self.threads)).map
+                for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
+                    here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
+                    task = _Task(self, block, part, K, Theta, errors, beyond, (at, here))
+                    for count in each(task.run, _parts(n, self.threads)):
+                        advance(count)
+                    at = here
+                    if self.kept[here] == part.stages[1]:
+                        largest[here] = self._largest(errors, scale, part.stages[1])
+        return np.maximum(largest, self._finish(block, K, Theta, beyond if by_series else None, advance))
+
+    def work(self, block: Block) -> int:
+        """What ``block`` advances by in all."""
+        n, m = block.rows.stop - block.rows.start, block.columns.stop - block.columns.start
+        if route(self.activation) != QUADRATURE:
+            return int(n * m * self.kept[-1])
+        equal = len(_equal(self.inputs.labels[block.rows], self.inputs.labels[block.columns])[0])
+        return int((n * m - equal) // (2 if block.square else 1))
+
+    def diagonal_errors(self) -> Floats:
+        """Of inputs alone, (kept, 2)."""
+        kept = list(self.kept)
+        return np.stack([self.alone.K_error[kept].max(axis=1), self.alone.Theta_error[kept].max(axis=1)], axis=1)
+
+    def _largest(self, errors: Floats, scale: Floats, stage: int) -> tuple[float, float]:
+        of_K, of_Theta = float(errors[0].max()) * float(scale[stage]), float(errors[1].max())
+        if of_K > LOST * float(self.alone.sizes[stage, 0]):
+            raise AccuracyError(
+                f"the numerical error of K, {of_K:.1e}, has grown to its size at layer {self.lines.layers[stage]}: "
+                f"the flow of {self.activation.name} runs away; choose other hyperparameters or fewer layers"
+            )
+        return of_K, of_Theta
+
+    def _enter(self, block: Block, K: Floats, Theta: Floats) -> None:
+        """The first stage if it is kept; otherwise x.x', of which the first tile to be flowed makes it, in place of K."""
+        place = block.place
+        self.inputs.overlap(block.rows, block.columns, K[place])
+        if self.kept[0] == 0:
+            C_b, C_W, lambda_b, lambda_W = self.lines.first
+            K[place] /= self.inputs.divisor
+            if self.tangent:
+                np.multiply(K[place], lambda_W, out=Theta[place])
+                Theta[place] += lambda_b
+            K[place] *= C_W
+            K[place] += C_b
+
+    def _finish(
+        self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]
+    ) -> Floats:
+        """Pairs without a series, and equal inputs; errors (kept, 2) of the former."""
+        (i, j), rows, columns = block.corner, block.rows, block.columns
+        errors = np.zeros((len(self.kept), 2))
+        matrices = (K, Theta)[: 1 + self.tangent]
+        for part in _panels(rows.stop - rows.start):
+            a, b = self._left(block, part, K, beyond)
+            for start in range(0, len(a), PAIRS):
+                one, other = a[start : start + PAIRS], b[start : start + PAIRS]
+                x, y = one + rows.start, other + columns.start
+                found = by_quadrature(
+                    self.activation, self.lines, self.alone, x, y, self.inputs.between(x, y), self.kept
+                )
+                wrong = (found.K_error, found.Theta_error)
+                for which, (matrix, values) in enumerate(zip(matrices, (found.K, found.Theta), strict=False)):
+                    matrix[:, i + one, j + other] = values
+                    if block.square:
+                        matrix[:, i + other, j + one] = values
+                    errors[:, which] = np.maximum(errors[:, which], wrong[which].max(axis=1))
+                if beyond is None:
+                    advance(len(one))
+        here, there = self.inputs.labels[rows], self.inputs.labels[columns]
+        equal = _equal(here, there)
+        for matrix, diagonal in zip(matrices, (self.alone.K, self.alone.Theta), strict=False):
+            for k, t in enumerate(self.kept):
+                matrix[k, i + equal[0], j + equal[1]] = diagonal[t, here[equal[0]]]
+        return errors
+
+    def _left(self, block: Block, part: slice, K: Floats, beyond: Any) -> tuple[Any, Any]:
+        """Pairs of some rows that are still to be found: all, or where the series was too long."""
+        (i, j), columns = block.corner, block.columns
+        if beyond is not None and not beyond[part].any():
+            return np.zeros(0, np.intp), np.zeros(0, np.intp)
+        view = K[-1, i + part.start : i + part.stop, j : j + columns.stop - columns.start]
+        here, there = self.inputs.labels[block.rows][part], self.inputs.labels[columns]
+        wanted = np.ones(view.shape, np.bool_) if beyond is None else np.isnan(view)
+        wanted &= here[:, None] != there[None, :]
+        a, b = np.nonzero(wanted)
+        a = a + part.start
+        if block.square:
+            a, b = a[a < b], b[a < b]
+        return a, b
+
+
+class _Task(NamedTuple):
+    """Some rows of a block through the stages of a table."""
+
+    pairs: Pairs
+    block: Block
+    tables: Tables
+    K: Floats
+    Theta: Floats
+    errors: Floats
+    beyond: Any
+    kept: tuple[int, int]
+
+    def run(self, rows: tuple[int, int]) -> int:
+        pairs, block, (start, stop) = self.pairs, self.block, self.tables.stages
+        before, here = self.kept
+        (i, j), n = block.corner, block.columns.stop - block.columns.start
+        stages = slice(start, stop + 1)
+        closed, form = _ways(pairs.activation)
+        (inverse_r, mean_r, B_r), (inverse_c, mean_c, B_c) = self.tables.rows, self.tables.columns
+        flow_pairs(
+            closed,
+            np.array([pairs.inputs.divisor, *pairs.lines.first] if start == 0 < pairs.kept[0] else [], np.float64),
+            self.K[before],
+            self.Theta[before],
+            self.K[here],
+            self.Theta[here],
+            np.array([i, j], np.int64),
+            block.square and stop == pairs.kept[here],
+            self.errors,
+            self.beyond,
+            np.array(rows, np.int64),
+            block.square,
+            pairs.inputs.labels[block.rows],
+            pairs.inputs.labels[block.columns],
+            inverse_r,
+            inverse_c,
+            mean_r,
+            mean_c,
+            B_r,
+            B_c,
+            self.tables.starts,
+            self.tables.rests,
+            form,
+            pairs.alone.sizes[stages],
+            pairs.lines.constants[stages],
+            pairs.lines.coefficients[stages],
+            pairs.lines.averaged[stages],
+        )
+        return int((rows[1] - rows[0]) * n * (stop - start))
+
+
+def _ways(activation: Activation) -> tuple[Floats, Floats]:
+    """``closed`` and ``shape`` of flow_pairs."""
+    slopes = activation.slopes
+    if slopes is not None:
+        return np.array([0.0, ((slopes[0] + slopes[1]) / 2) ** 2, ((slopes[1] - slopes[0]) / 2) ** 2]), np.zeros(3)
+    if activation in arcs():
+        return np.array([1.0 + arcs().index(activation)]), np.zeros(3)
+    step, odd, slope = shape(activation)
+    return np.zeros(0), np.array([step, odd, slope**2])
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _panels(rows: int) -> list[slice]:
+    return [slice(start, min(start + PANEL, rows)) for start in range(0, rows, PANEL)]
+
+
+def _parts(rows: int, threads: int) -> list[tuple[int, int]]:
+    """Ranges of rows for threads to take in turn: whole tiles, each a small share of the pairs."""
+    size = max(ROWS, rows // (12 * threads) // ROWS * ROWS)
+    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _equal(here: Any, there: Any) -> tuple[Any, Any]:
+    """All pairs of equal labels."""
+    order = np.argsort(there, kind="stable")
+    left, right = (np.searchsorted(there[order], here, side) for side in ("left", "right"))
+    count = right - left
+    a = np.repeat(np.arange(len(here)), count)
+    within = np.arange(len(a)) - np.repeat(np.cumsum(count) - count, count)
+    return a, order[np.repeat(left, count) + within]
