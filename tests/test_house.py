@@ -42,7 +42,7 @@ BELOW = {
     "bench": ("sweeps",),
     "cli": ("plots", "bench"),
 }
-GROUND = {"errors", "version", "discovery", "progress", "jit"}
+GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
@@ -51,6 +51,7 @@ OUTSIDE = {
     "discovery": set(),
     "progress": {"rich"},
     "jit": {"numba"},
+    "labelled": {"numpy", "xarray"},
     "algebra": {"sympy"},
     "layers": set(),
     "derive": set(),

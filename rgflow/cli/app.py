@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from rgflow.cli.aspect import aspect
+from rgflow.cli.bench import bench
 from rgflow.cli.critical import critical
 from rgflow.cli.derive import derive
 from rgflow.cli.flow import flow
 from rgflow.cli.phase import phase
 from rgflow.cli.screen import abandon, fail, spell_out
 from rgflow.cli.solve import solve
+from rgflow.cli.sweep import sweep
 from rgflow.cli.variation import variation
 from rgflow.errors import RgflowError
 
@@ -52,6 +54,8 @@ def rgflow(
       rgflow solve V relu
       rgflow phase tanh --plot phase.png
       rgflow variation tanh --depth 100 --beta 0.2
+      rgflow sweep tanh --C-W 0.5:3:200 --C-b 0:0.3:100 --depth 100 --plot phase.png
+      rgflow bench --quick
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -64,6 +68,8 @@ app.command()(aspect)
 app.command()(solve)
 app.command()(phase)
 app.command()(variation)
+app.command()(sweep)
+app.command()(bench)
 
 
 def main() -> None:

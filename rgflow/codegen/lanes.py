@@ -61,7 +61,7 @@ def run(
     keep : (L,)
         Slot in ``out`` of each layer, or -1.
     wanted : (W,)
-        Tensors that are kept.
+        What is kept: tensors, or T + m for bracket m of the layer below.
     tables : shift, low, centre, inverse, state (C,), coefficient (C, M, DEGREE + 1), doubt (C, M), zero (M,)
         See :class:`rgflow.brackets.in_kernel.Tables`.
     out, errors : (S, W, P)
@@ -72,7 +72,7 @@ def run(
     """
     target, monomial, start, factor = rows
     tensors, count = first.shape[0], tables[5].shape[1]
-    doubtful = errors.shape[0] > 0
+    doubtful, never = errors.shape[0] > 0, errors.shape[0] < 0  # not False itself, for which all would be compiled anew
     x = np.empty((tensors + count, LANES))
     y = np.empty((tensors + count, LANES))
     e = np.empty((tensors + count, LANES))
@@ -92,6 +92,8 @@ def run(
             point = block + min(p, lanes - 1)  # the last block repeats its last point
             fate[p] = GOOD
             lost[p] = 0.0
+            for m in range(count):  # the first layer is made by no average
+                x[tensors + m, p] = y[tensors + m, p] = e[tensors + m, p] = math.nan
             for t in range(tensors):
                 x[t, p] = first[t, point]
                 y[t, p] = first[t, point] * (1.0 + 2.0 * EPSILON)
@@ -108,7 +110,7 @@ def run(
                 if not displaced_settled:
                     for p in range(LANES):
                         y[0, p] = abs(y[0, p])
-                    _brackets(y, displaced, tensors, tables, others, fate, lost, False)
+                    _brackets(y, displaced, tensors, tables, others, fate, lost, never)
                     for m in range(count):
                         sign = 1.0 - 2.0 * (m & 1)  # apart, so that errors do not cancel in differences
                         for p in range(LANES):

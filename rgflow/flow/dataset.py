@@ -9,6 +9,7 @@ import numpy as np
 from rgflow.algebra import LETTERS, Tensor
 from rgflow.flow.diagnostics import BOUND, expansion_ratios, trusted_layers
 from rgflow.flow.inputs import Start
+from rgflow.labelled import dataset
 from rgflow.network import Network
 from rgflow.network.describe import described
 
@@ -31,8 +32,6 @@ def coefficients(
     kinks: str,
 ) -> xarray.Dataset:
     """The Dataset of a flow; see :func:`rgflow.flow` for its variables."""
-    import xarray
-
     fan_in = np.array(net.fan_in, np.float64)
     ratios = expansion_ratios(values, fan_in)
     data: dict[str, Any] = {}
@@ -61,7 +60,7 @@ def coefficients(
             np.array([trusted_layers(ratios[letter]) for letter in letters]),
             {"long_name": f"last layer up to which expansion_ratio stays below {BOUND}"},
         )
-    return xarray.Dataset(data, coords, {**attrs, "order": order})
+    return dataset(data, coords, {**attrs, "order": order})
 
 
 def attributes(tensor: Tensor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rgflow.algebra import System, Tensor
 from rgflow.brackets.kinks import check_kinks
+from rgflow.brackets.smooth import Entry
 from rgflow.codegen.batch import batch_kernel
 from rgflow.codegen.batch_layers import NOT_FINITE, OVERFLOWED, RAN_AWAY
 from rgflow.codegen.lanes import BEYOND, GOOD, LANES, RUNS_AWAY
@@ -30,6 +31,7 @@ from rgflow.layers.stages import stages
 from rgflow.network import Network
 
 Array = NDArray[np.float64]
+Reported = tuple[Tensor | Entry, ...]
 OVERFLOWS = 4  # a wanted number is not finite
 METHODS, ERRORS = ("tabulated", "quadrature"), ("all", "sampled", "none")
 SAMPLED = 16  # of so many blocks one has its errors found
@@ -48,6 +50,8 @@ class Points:
         are NaN where they were not found.
     expansion_ratio : {letter: (S, P)}
         Size of the next order in 1/n relative to the last, as :func:`rgflow.flow` gives it.
+    brackets : {(orders, pending): (S, P)}
+        The Gaussian averages that were asked for, of the layer below; NaN at layer 1, which no average has made.
     status : (P,)
         0 where all is well; see :meth:`reason`.
     """
@@ -55,6 +59,7 @@ class Points:
     values: dict[str, Array]
     errors: dict[str, Array]
     expansion_ratio: dict[str, Array]
+    brackets: dict[Entry, Array]
     status: NDArray[np.int64]
     beyond: str = ""
 
@@ -91,6 +96,7 @@ def flow_points(
     method: str = "tabulated",
     errors: str = "all",
     expansion: bool = True,
+    brackets: Sequence[Entry] = (),
     threads: int = 1,
 ) -> Points:
     """Flow one input through a network at P points of hyperparameter space.
@@ -115,6 +121,9 @@ def flow_points(
         errors of that.
     expansion : bool
         Whether to flow what measures the expansion in 1/n besides (V, A, B).
+    brackets : (orders, pending)
+        Averages < d^pending prod sigma^(order) > of the layer below to return, among those of the recursions:
+        chi_parallel is C_W/2 times ((0, 0), 2), chi_perpendicular C_W times ((1, 1), 0).
     threads : int
 
     Raises InputError for a network that :func:`suits` declines; OrderError, UnknownName, KinkError as a flow does.
@@ -137,10 +146,13 @@ def flow_points(
     system = closures([*wanted, *beside, _KERNEL], "one", [law])[law]
     check_kinks(system, net.activation, kinks)
     kept = list(range(1, net.depth + 1)) if layers is None else list(layers)
-    reported = tuple(dict.fromkeys([*wanted, *beside]))
+    reported: Reported = (*dict.fromkeys([*wanted, *beside]), *brackets)
     given_overlap, swept = np.asarray(overlap, np.float64), {k: np.asarray(x, np.float64) for k, x in points.items()}
     (count,) = np.broadcast_shapes((1,), given_overlap.shape, *(x.shape for x in swept.values()))
     table = Tabulated(net, lower(system), swept, count)
+    unknown = [entry for entry in brackets if entry not in table.entries]
+    if unknown:
+        raise InputError(f"brackets holds {unknown[0]!r}; these recursions have {', '.join(map(repr, table.entries))}")
     first = table.first(given_overlap)
     if method == "quadrature":
         values, status, beyond = _by_quadrature(net, system, table, first, reported, kept, threads)
@@ -157,6 +169,7 @@ def flow_points(
         {t.name: values[:, i] for i, t in enumerate(wanted)},
         {t.name: doubts[:, i] for i, t in enumerate(wanted)} if errors != "none" else {},
         _ratios(net, reported, values, kept, wanted) if expansion else {},
+        {entry: values[:, reported.index(entry)] for entry in brackets},
         status,
         beyond,
     )
@@ -171,7 +184,7 @@ def _lost(values: Array, status: NDArray[np.int64]) -> None:
 
 
 def _sampled(
-    table: Tabulated, first: Array, reported: tuple[Tensor, ...], kept: list[int], threads: int, shape: tuple[int, ...]
+    table: Tabulated, first: Array, reported: Reported, kept: list[int], threads: int, shape: tuple[int, ...]
 ) -> Array:
     """Errors of one block in ``SAMPLED``, NaN elsewhere."""
     doubts = np.full(shape, np.nan)
@@ -183,7 +196,7 @@ def _sampled(
 def _distance(
     table: Tabulated,
     first: Array,
-    reported: tuple[Tensor, ...],
+    reported: Reported,
     kept: list[int],
     errors: str,
     threads: int,
@@ -205,7 +218,7 @@ def _by_quadrature(
     system: System,
     table: Tabulated,
     first: Array,
-    reported: tuple[Tensor, ...],
+    reported: Reported,
     kept: list[int],
     threads: int,
 ) -> tuple[Array, NDArray[np.int64], str]:
@@ -221,24 +234,29 @@ def _by_quadrature(
         for i in range(1, net.depth)
     ]
     later = sorted({layer for layer in kept if layer > 1})
-    found = program.run(begin, np.array(by_layer).T, table.points, later, threads=threads)
+    averages = [each for each in reported if not isinstance(each, Tensor)]
+    found = program.run(begin, np.array(by_layer).T, table.points, later, threads=threads, brackets=bool(averages))
     values = np.empty((len(kept), len(reported), first.shape[1]))
     for slot, layer in enumerate(kept):
-        for w, tensor in enumerate(reported):
-            t = tensors.index(tensor)
-            values[slot, w] = begin[t] if layer == 1 else found.values[t, later.index(layer)]
+        for w, each in enumerate(reported):
+            if isinstance(each, Tensor):
+                t = tensors.index(each)
+                values[slot, w] = begin[t] if layer == 1 else found.values[t, later.index(layer)]
+            else:
+                m = table.entries.index(each)
+                values[slot, w] = np.nan if layer == 1 else found.brackets[m, later.index(layer)]
     meaning = {0: GOOD, RAN_AWAY: RUNS_AWAY, OVERFLOWED: OVERFLOWS, NOT_FINITE: BEYOND}
     status = np.array([meaning[code] for code in range(4)], np.int64)[found.code]
     return values, status, "an average is not finite, or K is beyond the reach of the quadrature"
 
 
 def _ratios(
-    net: Network, reported: tuple[Tensor, ...], values: Array, kept: list[int], wanted: tuple[Tensor, ...]
+    net: Network, reported: Reported, values: Array, kept: list[int], wanted: tuple[Tensor, ...]
 ) -> dict[str, Array]:
     """Expansion ratios of every point: to the measure, kept layers and points are one long row of layers."""
     fan_in = np.array(net.fan_in, np.float64)[np.array(kept, np.int64) - 1]
     shape = values.shape[0], values.shape[2]
-    flat = {tensor: values[:, i].reshape(-1) for i, tensor in enumerate(reported)}
+    flat = {each: values[:, i].reshape(-1) for i, each in enumerate(reported) if isinstance(each, Tensor)}
     found = expansion_ratios(flat, np.repeat(fan_in, shape[1]))
     letters = {tensor.letter for tensor in wanted}
     return {letter: np.asarray(ratio).reshape(shape) for letter, ratio in found.items() if letter in letters}

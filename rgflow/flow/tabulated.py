@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from rgflow.algebra import Tensor
 from rgflow.brackets.in_kernel import LEAST, MOST, Tables, tables
+from rgflow.brackets.smooth import Entry
 from rgflow.codegen.lanes import BEYOND, LANES, MISSING, run
 from rgflow.codegen.table import Table
 from rgflow.flow.inputs import entering
@@ -49,19 +51,23 @@ class Tabulated:
             found[self.place[_TANGENT]] = tangent
         return found
 
+    def row(self, wanted: Tensor | Entry) -> int:
+        """The place of a tensor, or of a bracket (orders, pending) after the tensors."""
+        return self.place[wanted] if isinstance(wanted, Tensor) else len(self.tensors) + self.entries.index(wanted)
+
     def at(self, chosen: Any) -> Tabulated:
         """The same at some of the points."""
         return Tabulated(self.net, self.table, {name: x[chosen] for name, x in self.points.items()}, len(chosen))
 
     def flow(
-        self, first: Array, wanted: tuple[Tensor, ...], kept: list[int], errors: bool, threads: int
+        self, first: Array, wanted: Sequence[Tensor | Entry], kept: list[int], errors: bool, threads: int
     ) -> tuple[Array, Array, NDArray[np.int64], str]:
-        """Values and errors (S, W, P), status (P,), and why averages could not be had."""
+        """Values and errors (S, W, P) of tensors and of brackets of the layer below, status (P,), and why averages fail."""
         known = tables(self.net.activation, self.entries)
         keep = np.full(self.net.depth, -1, np.int64)
         for slot, layer in enumerate(kept):
             keep[layer - 1] = slot
-        places = np.array([self.place[t] for t in wanted], np.int64)
+        places = np.array([self.row(each) for each in wanted], np.int64)
         shape = (len(kept), len(wanted))
         _grow(known, first[0])
         out, doubts, status, missing = self._run(first, self.monomials, keep, places, known, shape, errors, threads)
@@ -119,7 +125,7 @@ class Tabulated:
                 factor += [self.place[v.tensor] for v in term.tensors]
                 for bracket in term.brackets:
                     entry = (tuple(order for _, order in bracket.factors), bracket.pending)
-                    factor.append(len(self.tensors) + self.entries.index(entry))
+                    factor.append(self.row(entry))
                 start.append(len(factor))
         rows = tuple(np.array(x, np.int64) for x in (target, monomial, start, factor))
         values = np.empty((len(products), count))

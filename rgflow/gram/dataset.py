@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rgflow.algebra import LETTERS
+from rgflow.labelled import dataset
 from rgflow.network import Network
 from rgflow.network.describe import described
 
@@ -25,8 +26,6 @@ def labelled(
 
     ``alone``: of one layer, whose dim is dropped. Coordinates and attributes are those of a flow.
     """
-    import xarray
-
     coords, attrs = described(net, "coefficients", "almost_everywhere", CONVENTIONS)
     at: Any = layers[0] - 1 if alone else [layer - 1 for layer in layers]
     above = () if alone else ("layer",)
@@ -37,7 +36,7 @@ def labelled(
     data = {name: ((*above, "sample0", "sample1"), array[pick], attributes(name)) for name, array in values.items()}
     rows = np.array([np.asarray(errors)[:, ("K", "Theta").index(name)][pick] for name in values])
     data["numerical_error"] = (("coefficient", *above), rows, {"long_name": ERROR})
-    return xarray.Dataset(data, {**kept, "coefficient": list(values)}, {**attrs, "order": 0, "closure": "full"})
+    return dataset(data, {**kept, "coefficient": list(values)}, {**attrs, "order": 0, "closure": "full"})
 
 
 def attributes(name: str) -> dict[str, Any]:

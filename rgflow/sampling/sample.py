@@ -10,6 +10,7 @@ import numpy as np
 
 from rgflow.checks import whole
 from rgflow.errors import AccuracyError, InputError
+from rgflow.labelled import dataset
 from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.network.inputs import Given, given
@@ -170,12 +171,10 @@ def _spell_out(values: Array, inputs: int, pairs: int) -> Array:
 def _dataset(
     plan: Plan, shown: Given, results: dict[str, tuple[Array, Array]], kinks: str, about: dict[str, Any]
 ) -> xarray.Dataset:
-    import xarray
-
     variables: dict[str, Any] = {}
     for name, pair in results.items():
         for variable, array in zip((name, f"{name}_se"), pair, strict=True):
             full = shown.expand(array, SAMPLE_ARGUMENTS[name])
             variables[variable] = (("layer", *(f"sample{k}" for k in range(full.ndim - 1))), full)
     coordinates, attributes = described(plan.net, "totals", kinks, CONVENTIONS)
-    return xarray.Dataset(variables, coords=coordinates, attrs={**attributes, **about})
+    return dataset(variables, coordinates, {**attributes, **about})

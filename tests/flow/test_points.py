@@ -64,9 +64,16 @@ def test_pdlt_by_hand():
         Theta = 0.3 + 0.7 * squared + C_W * slopes * Theta
         K = C_b + C_W * squared
     net = rg.MLP.uniform(n_in=4, width=4, depth=13, n_out=4, activation="tanh", lambda_b=0.3, lambda_W=0.7)
-    found = flow_points(net, {"C_b": C_b, "C_W": C_W}, 1.0, layers=[13], expansion=False)
-    for name, exact in (("K", K), ("V", V), ("Theta", Theta)):
-        assert found.values[name][0] == pytest.approx(exact, rel=1e-10)
+    asked = [((0, 0), 2), ((1, 1), 0)]
+    for method in ("tabulated", "quadrature"):
+        found = flow_points(
+            net, {"C_b": C_b, "C_W": C_W}, 1.0, layers=[1, 13], expansion=False, brackets=asked, method=method
+        )
+        for name, exact in (("K", K), ("V", V), ("Theta", Theta)):
+            assert found.values[name][1] == pytest.approx(exact, rel=1e-10)
+        for entry, exact in zip(asked, (2 * parallel / C_W, slopes), strict=True):
+            assert found.brackets[entry][1] == pytest.approx(exact, rel=1e-10)
+            assert np.isnan(found.brackets[entry][0]).all()
 
 
 def test_deep_relu_is_exact():
@@ -159,5 +166,16 @@ def test_what_is_refused():
         flow_points(net, {"C_W": np.ones(3)}, 1.0)
     with pytest.raises(rg.InputError, match="method is 'magic'"):
         flow_points(rg.MLP([3, 8, 1], "tanh"), {"C_W": np.ones(3)}, 1.0, method="magic")
+    with pytest.raises(rg.InputError, match=r"brackets holds \(\(9,\), 0\)"):
+        flow_points(rg.MLP([3, 8, 1], "tanh"), {"C_W": np.ones(3)}, 1.0, brackets=[((9,), 0)])
     with pytest.raises(rg.KinkError):
         flow_points(rg.MLP([3, 8, 8, 1], "relu"), {"C_W": np.ones(3)}, 1.0, tensors=["R"])
+
+
+def test_fluctuations_of_large_tangent_kernels():
+    """A / (n Theta^2) of a linear network does not depend on the scale of Theta, also where Theta^2 overflows."""
+    net = rg.MLP.uniform(n_in=2, width=10, depth=4, n_out=1, activation="linear")
+    found = flow_points(net, {"lambda_W": np.array([1.0, 1e150]), "lambda_b": 0.0}, 1.0, tensors="Theta")
+    small, large = found.expansion_ratio["Theta"].T
+    assert small[-1] > 0
+    assert large == pytest.approx(small, rel=1e-12)
