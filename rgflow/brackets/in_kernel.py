@@ -29,6 +29,7 @@ _COARSE, _FINE = 51, 46  # bits cut off: 8 cells in an octave, or up to 64 where
 _GOOD = 4e-14  # of the average of the absolute integrand: what finer cells would improve
 _ENOUGH = 1e-6  # beyond this a number is refused
 _NOTHING = 1e-20
+_TINY = 1e-280  # below this numbers lose their digits on the way to zero, and absolute errors are small enough
 _NODES = np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
 _CHECKS = np.cos(np.pi * np.arange(DEGREE + 2) / (DEGREE + 1))  # between the nodes, and the ends
 # Values to Chebyshev coefficients, and these to powers: in one step rounding would be amplified a hundredfold.
@@ -98,6 +99,7 @@ class Tables:
     def _clear(self) -> None:
         count = len(self.entries)
         self.low = 0
+        self._ceiling: int | None = None  # name of the first cell from which on averages cannot be had
         self.centre, self.inverse, self.state = np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
         self.coefficient, self.doubt = np.zeros((0, count, DEGREE + 1)), np.zeros((0, count))
 
@@ -144,8 +146,7 @@ class Tables:
             names = np.arange(start, min(start + _CHUNK, last + 1))
             if (self.state[names - self.low] != EMPTY).all():
                 continue
-            below = names[0] - 1 - self.low
-            if below >= 0 and self.state[below] == UNKNOWN:  # what cannot be had at a kernel cannot beyond it
+            if self._ceiling is not None and names[0] >= self._ceiling:
                 self.state[names - self.low] = UNKNOWN
             elif not self._fill(names):
                 self.shift -= 1
@@ -178,7 +179,7 @@ class Tables:
         if fit.wide and self.shift > _FINE:
             return False
         # what is as good as zero beside the other brackets need not be known relative to itself
-        enough = _ENOUGH * fit.size + _NOTHING * fit.size.max(axis=-1, keepdims=True)
+        enough = _ENOUGH * fit.size + _NOTHING * fit.size.max(axis=-1, keepdims=True) + _TINY
         useful = (fit.doubt <= enough).all(axis=-1)
         if not useful.all() and not self.reason:
             self.reason = f"their polynomials in K are not accurate enough at K = {fit.centre[~useful][0]:.3g}"
@@ -199,7 +200,7 @@ class Tables:
         quadrature = np.maximum(doubts.max(axis=-1), seen_doubts.max(axis=-1))
         missed = np.abs(fitted - seen).max(axis=-1)
         rounding = 8 * EPSILON * size + 4 * EPSILON * np.abs(coefficient).sum(axis=-1)
-        wide = bool((missed > _GOOD * size + 4 * quadrature + rounding).any())
+        wide = bool((missed > _GOOD * size + 4 * quadrature + rounding + _TINY).any())
         return _Fit(centre, half, coefficient, 2 * missed + 2 * quadrature + rounding, size, wide)
 
     def _fill_part(self, names: NDArray[np.int64], error: AccuracyError) -> bool:
@@ -208,6 +209,9 @@ class Tables:
         good = [self._possible(names[0]), self._possible(names[-1])]
         if good[0] == good[1]:
             self.state[names - self.low] = UNKNOWN
+            # what cannot be had above a kernel where it can, cannot be had beyond either
+            if (self.state[: names[0] - self.low] == KNOWN).any():
+                self._limit(names[0])
             return True
         inside, outside = (0, len(names) - 1) if good[0] else (len(names) - 1, 0)
         while abs(inside - outside) > 1:
@@ -218,7 +222,12 @@ class Tables:
                 outside = middle
         lost, made = (names[outside:], names[:outside]) if good[0] else (names[: outside + 1], names[outside + 1 :])
         self.state[lost - self.low] = UNKNOWN
+        if good[0]:
+            self._limit(lost[0])
         return self._fill(made)
+
+    def _limit(self, name: np.int64) -> None:
+        self._ceiling = int(name) if self._ceiling is None else min(self._ceiling, int(name))
 
     def _possible(self, name: int) -> bool:
         edges = self._edges(np.array([name, name + 2], np.int64))

@@ -52,7 +52,10 @@ def _size(array: Any) -> Any:
 
 def _fluctuation(size: dict[Tensor, Any], second: str, first: str, fan_in: Any) -> Any:
     two, one = Tensor.named(second), Tensor.named(first)
-    return _ratio(size[two], size[one] ** 2 * fan_in) if two in size and one in size else None
+    if two not in size or one not in size:
+        return None
+    # one factor after the other: a square would overflow, and call a network that runs away quiet
+    return _ratio(_ratio(size[two], size[one]), size[one] * fan_in)
 
 
 def _ratio(above: Any, below: Any) -> Any:

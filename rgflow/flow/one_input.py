@@ -56,7 +56,8 @@ def run_one(
     first = np.array([float(np.ravel(known[t])[0]) if t in known else 0.0 for t in tensors])
     found = _refine(programs, activation, tensors, first, hyper)
     values = found.history[:, 0]
-    errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(programs, values, found, hyper)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for, and named, by the caller
+        errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(programs, values, found, hyper)
     methods = {method for program in programs for method in program.methods.values()}
     return History(
         {tensor: values[:, i] for i, tensor in enumerate(tensors)},

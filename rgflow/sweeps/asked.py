@@ -62,7 +62,7 @@ def request(
             n_0 = net.widths[0]
             raise InputError(f"inputs has shape {inputs.shape}; the network takes (N, {n_0}) with N >= 1, or ({n_0},)")
     depths = next((axis.values for axis in axes if axis.name == "depth"), ())
-    by_layers, kept, layer_dim = False, _layers(layers, net.depth, bool(depths)), layers != "last" and not depths
+    by_layers, kept, layer_dim = False, _layers(layers, net.depth, bool(depths)), not (_is(layers, "last") or depths)
     if depths:
         deepest = with_depth(net, int(max(depths)))
         by_layers = _begins_alike(deepest, sampled)
@@ -94,6 +94,10 @@ def request(
 def _plain(entropy: Any) -> Any:
     """Entropy of a SeedSequence as Python's integers, which JSON knows."""
     return [int(word) for word in entropy] if np.iterable(entropy) else entropy
+
+
+def _is(layers: Any, word: str) -> bool:
+    return isinstance(layers, str) and layers == word
 
 
 def _layers(layers: Any, depth: int, deep: bool) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from rgflow.flow.diagnostics import BOUND
 from rgflow.sweeps.layout import DTYPES, Block, Variable, variables
 from rgflow.sweeps.request import Request
 from rgflow.sweeps.single import one_by_one
-from rgflow.sweeps.status import GOOD, Reasons, first
+from rgflow.sweeps.status import BEYOND_ACCURACY, GOOD, Reasons, first
 from rgflow.sweeps.together import suitable, together
 
 Arrays = dict[str, NDArray[Any]]
@@ -77,11 +77,33 @@ def _flowed(
     arrays = empty(request, len(points), 1 if layers is None else len(layers))
     route = together if batched(request) else one_by_one
     reasons = route(request, points, depth, layers, arrays, stopped)
+    if route is together and request.method == "auto" and not stopped():
+        reasons = _singly(request, points, depth, layers, arrays, reasons, stopped)
     if stopped():
         raise Stopped("interrupted")
     if request.every_layer and request.letters:
         arrays["trusted_layers"] = _trusted(arrays["expansion_ratio"])
     return Found(arrays, reasons)
+
+
+def _singly(
+    request: Request,
+    points: NDArray[np.intp],
+    depth: int | None,
+    layers: Sequence[int] | None,
+    arrays: Arrays,
+    reasons: Reasons,
+    stopped: Callable[[], bool],
+) -> Reasons:
+    """Once more, each by itself, the points whose averages the tables do not hold: a flow has more ways to them."""
+    lost = np.flatnonzero(arrays["status"] == BEYOND_ACCURACY)
+    if not lost.size:
+        return reasons
+    part = empty(request, lost.size, 1 if layers is None else len(layers))
+    again = one_by_one(request, points[lost], depth, layers, part, stopped)
+    for name, values in part.items():
+        arrays[name][lost] = values
+    return first([{code: reason for code, reason in reasons.items() if code != BEYOND_ACCURACY}, again])
 
 
 def _trusted(ratio: NDArray[Any]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -142,6 +143,14 @@ def blocks(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Block]:
     for number, corner in enumerate(product(*starts)):
         stops = (min(start + step, size) for start, step, size in zip(corner, block, shape, strict=True))
         yield Block(number, tuple(zip(corner, stops, strict=True)))
+
+
+def physical_memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # pragma: no cover
+        return float("inf")
 
 
 def default_points(request: Request, batched: bool, workers: int) -> int:

@@ -10,6 +10,8 @@ from rgflow.activations.catalogue import CATALOGUE
 from rgflow.errors import InputError
 from rgflow.network import HYPERPARAMETERS, MLP, Layer, Network
 
+MOST_LAYERS = 2**24  # beyond this the list of layers alone takes minutes and gigabytes
+
 
 def rebuilt(net: Network, layers: Sequence[Layer], widths: Sequence[int], sigma: Any = None) -> Network:
     """A network of the same class from other parts."""
@@ -52,6 +54,8 @@ def with_depth(net: Network, depth: int) -> Network:
     if len(inner) > 1 or len(set(net.widths[1:-1])) > 1:
         what = "layers" if len(inner) > 1 else f"widths {list(net.widths[1:-1])}"
         raise InputError(f"depth: {net!r} has hidden {what} that differ; depth repeats hidden layers that are alike")
+    if depth > MOST_LAYERS:
+        raise InputError(f"depth holds {depth:.6g}; a network is listed layer by layer, at most {MOST_LAYERS} of them")
     if depth == 1:
         return rebuilt(net, net.layers[:1], [net.widths[0], net.widths[-1]])
     (layer,) = inner

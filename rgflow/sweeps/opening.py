@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -50,12 +50,14 @@ def open_store(
     """
     target = _target(path)
     needs_zarr()
-    if not target.exists():
-        with disk.told(target):
+    with disk.told(target):
+        if not target.exists():
             _make(target, told, block(), empty)
     found, lock = _read(target)
     try:
         _compare(target, found["told"], told, fixed_seed)
+        if lock is not None:
+            _complete(target, [variable.name for variable, _, _ in empty()[1]])
         return Store(target, found["told"], tuple(found["block"]), lock)
     except BaseException:
         if lock is not None:
@@ -67,6 +69,8 @@ def _target(path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise InputError(f"path is {path!r}; give the name of a Zarr store as text or a Path")
     target = Path(path)
+    if "\0" in str(target):
+        raise InputError(f"path is {str(path)!r}; names of files hold no zero bytes")
     if target.suffix != ".zarr":
         raise InputError(
             f"path is {str(path)!r}; a sweep that can be gone on with is a Zarr store, NAME.zarr (without path= the "
@@ -106,8 +110,11 @@ def _make(
         (folder / "request.json").write_text(json.dumps({"told": told, "block": list(block)}, indent=1))
         for file in part.rglob("*"):
             disk.settle(file)
-        with suppress(FileExistsError):
+        try:
             os.rename(part, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
         disk.settle(target.absolute().parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -136,6 +143,14 @@ def _read(target: Path) -> tuple[dict[str, Any], IO[bytes] | None]:
     except (OSError, ValueError, KeyError, TypeError):
         lock.close()
         raise StoreError(f"{folder / 'request.json'} is damaged; remove {target} and start again") from None
+
+
+def _complete(target: Path, names: Sequence[str]) -> None:
+    """StoreError where a part has gone that a sweep would miss only at its end."""
+    parts = [".zgroup", ".zattrs", f"{UNFINISHED}/done", *(f"{name}/.zarray" for name in names)]
+    missing = [part for part in parts if not (target / part).exists()]
+    if missing:
+        raise StoreError(f"{target} is damaged, {missing[0]} is missing; remove it and start again")
 
 
 def _locked(file: Path, target: Path) -> IO[bytes]:

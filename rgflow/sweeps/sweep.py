@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from rgflow.algebra import Tensor
@@ -14,7 +16,7 @@ from rgflow.network import Network
 from rgflow.progress import progress_bar
 from rgflow.sweeps.asked import request as requested
 from rgflow.sweeps.compute import Found, batched
-from rgflow.sweeps.layout import Block, Variable, blocks, cut, default_points, variables
+from rgflow.sweeps.layout import Block, Variable, blocks, cut, default_points, physical_memory, variables
 from rgflow.sweeps.opening import open_store
 from rgflow.sweeps.request import Request
 from rgflow.sweeps.result import assembled, attributes, failures, frame
@@ -142,6 +144,7 @@ def _in_memory(
     asked: Request, block: tuple[int, ...], threads: int | None, executor: Any, progress: bool
 ) -> xarray.Dataset:
     wanted = variables(asked)
+    _fits(wanted, asked)
     arrays = {variable.name: variable.whole() for variable in wanted}
     failed: list[Reasons] = []
 
@@ -154,6 +157,16 @@ def _in_memory(
         work(asked, blocks(asked.shape, block), _counting(keep, advance), threads, executor)
     ds = assembled(frame(asked, asked.told()), asked, arrays, wanted)
     return _told(ds, first(failed))
+
+
+def _fits(wanted: tuple[Variable, ...], asked: Request) -> None:
+    """InputError for a result that this machine has no memory for, before any of it is taken."""
+    needed = sum(prod(variable.sizes) * int(variable.dtype[1:]) for variable in wanted)
+    if needed > (there := physical_memory()):
+        raise InputError(
+            f"the result of {asked.points} points takes {needed / 1e9:.3g} GB, and this machine has {there / 1e9:.3g} "
+            "GB; give path='NAME.zarr' to keep it on disk, layers='last', fewer tensors or fewer values"
+        )
 
 
 def _on_disk(
@@ -193,11 +206,12 @@ def _go_on(
         store.write(block, list(_parts(asked, wanted, block, found)), found.reasons)
         failed[block.number] = found.reasons
 
-    every = list(blocks(asked.shape, store.block))
+    every = partial(blocks, asked.shape, store.block)  # millions of blocks are not kept
     with progress_bar(progress, "sweep", asked.points) as advance:
-        advance(sum(block.size for block in every if block.number in failed))
-        rest = (block for block in every if block.number not in failed)
-        work(asked, iter([*rest]), _counting(keep, advance), threads, executor)
+        advance(sum(block.size for block in every() if block.number in failed))
+        finished = frozenset(failed)
+        rest = (block for block in every() if block.number not in finished)
+        work(asked, rest, _counting(keep, advance), threads, executor)
     reasons = first(failed.values())
     if reasons and store.all_failed():
         raise _earliest(reasons)

@@ -91,3 +91,27 @@ def test_control_a_lower_degree_is_seen():
     assert abs(value[0] - exact) <= doubt[0]
     found.coefficient[..., 4:] = 0.0
     assert abs(read(found, 2.4)[0][0] - exact) > doubt[0]
+
+
+@pytest.mark.parametrize("least", [1e-7, 1e-4, 6.8e-4])
+def test_what_vanishes_below_does_not_bar_what_is_above(least):
+    """Brackets beyond a kink at 1 are of size e^{-1/2K}: their digits go at K = 7e-4, and those of K = 1 do not."""
+    found = Tables(activation("Max(z - 1, 0)"), PLAIN)
+    found.grow(least, 10.0)
+    unknown = found.centre[found.state == UNKNOWN]
+    assert ((unknown > 7.5e-4) & (unknown < 1.3e-3)).all()  # e^{-1/2K} varies too fast within a cell
+    moments = [((orders, pending),) for orders, pending in PLAIN]
+    for K in (least, 7e-4, 0.01, 1.0, 9.0):
+        values, errors = gaussian_moments(found.activation, [[[K]]], moments, "almost_everywhere", 1e-14)
+        ours, doubt = read(found, K)
+        assert (np.abs(ours - values[0]) <= doubt + errors[0]).all()
+
+
+def test_where_averages_end_they_end():
+    """Beyond the first kernel that overflows nothing is tried, and what is below is still made when it is asked for."""
+    found = Tables(activation("exp"), PLAIN)
+    found.grow(300.0, 1e6)
+    found.grow(1e-3, 2e-3)
+    assert read(found, 1.5e-3)[0][0] == pytest.approx(np.exp(3e-3), rel=1e-10)
+    with pytest.raises(AssertionError):
+        read(found, 1e6)

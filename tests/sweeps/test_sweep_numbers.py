@@ -168,3 +168,22 @@ def test_one_point_and_numbers_that_are_no_axes():
     ds = sweep(tanh(), first_kernel=1.0, C_W=1.5, depth=4)
     assert ds["K"].dims == ("layer",)
     agree(ds, rg.flow(tanh(4, C_W=1.5), first_kernel=1.0))
+
+
+def test_what_overflows_is_named_without_a_warning():
+    net = rg.MLP([3, 8, 8, 1], "tanh")
+    ds = sweep(net, first_kernel=1.0, C_W=[1.0, 1e308], layers="last")
+    assert ds.status.values.tolist() == [0, 1]  # beyond the tables; its own flow says that it runs away
+    with pytest.raises(rg.AccuracyError, match="not finite"):
+        sweep(net, first_kernel=1.0, C_W=[1e308])
+
+
+def test_points_beyond_the_tables_are_flowed_by_themselves():
+    """K falls below every table at C_W = 0.01; a flow of its own follows it. By name, tables alone are asked."""
+    net = rg.MLP.uniform(n_in=2, width=8, depth=160, n_out=2, activation="tanh")
+    asked = {"first_kernel": 1.0, "C_W": [0.01, 1.0], "tensors": "K", "order": 0}
+    found, tables = sweep(net, **asked), sweep(net, **asked, method="tabulated")
+    alone = rg.flow(rg.MLP(net.widths, "tanh", C_W=0.01), first_kernel=1.0, tensors="K", order=0)
+    assert found["status"].values.tolist() == [0, 0]
+    assert tables["status"].values.tolist() == [2, 0]
+    np.testing.assert_array_equal(found["K"].sel(C_W=0.01).values, alone["K"].values)

@@ -209,6 +209,31 @@ def test_a_damaged_request_is_told(tmp_path, monkeypatch):
             sweep(NET, **ASKED, **SEED, path=path)
 
 
+@pytest.mark.parametrize("part", [".zgroup", ".zattrs", "K/.zarray", f"{UNFINISHED}/done"])
+def test_a_store_that_lost_a_part_is_told_before_the_work(computed, tmp_path, monkeypatch, part):
+    path = tmp_path / "sweep.zarr"
+    interrupted(path, 2, monkeypatch)
+    (path / part).rename(tmp_path / "gone")
+    del computed[:]
+    with pytest.raises(rg.StoreError, match=rf"damaged, {part} is missing"):
+        sweep(NET, **ASKED, **SEED, path=path)
+    assert not computed
+
+
+def test_a_store_that_another_process_made_meanwhile(expected, tmp_path, monkeypatch):
+    """Between the question whether a store is there and the move to its place."""
+    path = tmp_path / "sweep.zarr"
+    rename = os.rename
+
+    def late(source, target):
+        monkeypatch.setattr(os, "rename", rename)
+        sweep(NET, **ASKED, **SEED, path=path)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    xr.testing.assert_identical(sweep(NET, **ASKED, **SEED, path=path).load(), expected)
+
+
 def test_two_sweeps_do_not_write_one_store(expected, tmp_path, monkeypatch):
     path = tmp_path / "sweep.zarr"
     interrupted(path, 2, monkeypatch)
@@ -248,6 +273,8 @@ def test_a_full_disk_keeps_what_is_done(expected, computed, tmp_path, monkeypatc
 def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(rg.StoreError, match="cannot write"):
         sweep(NET, **ASKED, **SEED, path=tmp_path / "nowhere" / "sweep.zarr")
+    with pytest.raises(rg.StoreError, match="cannot write"):
+        sweep(NET, **ASKED, **SEED, path=tmp_path / f"{'x' * 300}.zarr")
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(0o500)
