@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rgflow.predict.aspect.ratio import aspect_ratio as aspect_ratio
     from rgflow.predict.bayes.posterior import posterior as posterior
     from rgflow.predict.bayes.prior import prior as prior
+    from rgflow.predict.contractions import contract as contract
     from rgflow.predict.information.entropy import information as information
     from rgflow.predict.training.nearly_kernel import nearly_kernel_predict as nearly_kernel_predict
     from rgflow.predict.training.quadratic_model import QuadraticModel as QuadraticModel
@@ -75,6 +76,7 @@ _LATER = {
     "Residual": "rgflow.network.kinds.residual",
     "aspect_ratio": "rgflow.predict.aspect.ratio",
     "closed_form": "rgflow.brackets.closed",
+    "contract": "rgflow.predict.contractions",
     "correlation_lengths": "rgflow.universality",
     "criticality": "rgflow.universality",
     "information": "rgflow.predict.information.entropy",
