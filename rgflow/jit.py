@@ -12,17 +12,20 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def static(*flags: str) -> Callable[[Function], Function]:
+def static(*flags: str, inlined: bool = False) -> Callable[[Function], Function]:
     """The decorator: releases the interpreter's lock and divides as IEEE does, not as Python.
 
     Parameters
     ----------
     flags : names of LLVM's fast-math flags
         One by one, such as "contract", "reassoc", "nsz", "arcp"; never "nnan" or "ninf" where NaN marks what is lost.
+    inlined : bool
+        Of a part of another static function, into which it goes whole. A copy of its own could be another compilation
+        than the one kept on disk, and give other last bits in the process that compiles than in all later ones.
     """
     from numba import njit
 
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(flags)}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "forceinline": inlined}
 
     def decorate(function: Function) -> Function:
         try:

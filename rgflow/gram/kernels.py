@@ -5,8 +5,9 @@ LANES) goes through all stages while it stays in cache; the innermost loops run 
 smooth sigma are polynomials in the correlation rho (:mod:`rgflow.gram.hermite`), summed by Horner's rule with their
 derivative; those of two slopes are angles (Cho and Saul 2009).
 
-What a tile knows of its error is one number each for K and Theta, a bound to first order: it goes through the same
-lines, times the largest |<s' s'>| of the tile (of one row), and gains at every stage what the averages add.
+What a tile knows of its error is one number each for K and Theta of a row, a bound to first order: it goes through the
+same lines, times the largest |<s' s'>| of the row, and gains at every stage what the averages add. Those of two
+slopes are homogeneous, <s s> = sqrt(K_aa K_bb) J(rho), so that errors of correlations and of norms go apart.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ENOUGH = 2.0**-52  # of the absolute sum: terms that are left out below this
 DOUBTFUL = 1e-13  # a series that leaves out more is not believed
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def asin_square(z: float) -> float:
     """(asin(x)/x - 1) / x^2 at z = x^2 <= 1/4: a Chebyshev fit, 2.4e-16 off, which is 6e-17 of asin(x)."""
     p = 0.028169218060881414
@@ -46,7 +47,7 @@ def asin_square(z: float) -> float:
     return p * z + 0.1666666666666665
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def largest(high: int, values: Array, found: Array) -> None:
     """max |values| of each row of lanes, NaN ignored.
 
@@ -62,7 +63,7 @@ def largest(high: int, values: Array, found: Array) -> None:
         bits[i] = most
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def smallest(high: int, values: Array, found: Array) -> None:
     """The smallest of each row of values that are not negative, likewise."""
     words, bits = values.view(np.int64), found.view(np.int64)
@@ -73,7 +74,7 @@ def smallest(high: int, values: Array, found: Array) -> None:
         bits[i] = least
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def angles(
     high: int,
     k: Array,
@@ -113,7 +114,7 @@ def angles(
             gap[i, j] = left
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def arcs(
     high: int, k: Array, norms_r: Array, norms_c: Array, owns_r: Array, owns_c: Array, gelu: bool, ss: Array, dd: Array
 ) -> None:
@@ -148,7 +149,7 @@ def arcs(
                 dd[i, j] = 0.6366197723675814 * n
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def line(
     high: int,
     fresh: bool,
@@ -179,7 +180,7 @@ def line(
                     tan[i, j] += w2 * ss[i, j] + w3 * k[i, j] + (w4 + w5 * dd[i, j]) * h[i, j]
 
 
-@static()
+@static(inlined=True)
 def begin(high: int, wide: int, matrix: Array, i0: int, j0: int, first: Array, k: Array, h: Array) -> None:
     """A tile of K and Theta of the first stage from x.x' in ``matrix``; first : (n_0, C_b, C_W, lambda_b, lambda_W)."""
     n_0, C_b, C_W, lambda_b, lambda_W = first[0], first[1], first[2], first[3], first[4]
@@ -191,7 +192,7 @@ def begin(high: int, wide: int, matrix: Array, i0: int, j0: int, first: Array, k
             h[i, j] = overlap * lambda_W + lambda_b
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def enter(high: int, wide: int, matrix: Array, i0: int, j0: int, k: Array) -> None:
     """A tile of a matrix."""
     for i in range(high):
@@ -200,7 +201,7 @@ def enter(high: int, wide: int, matrix: Array, i0: int, j0: int, k: Array) -> No
             k[i, j] = row[j]
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def cover(high: int, wide: int, from_diagonal: int, labels_r: Array, labels_c: Array, k: Array) -> None:
     """Zero a tile beside its matrix, where inputs are equal, and up to column i + from_diagonal of row i."""
     for i in range(high):
@@ -218,16 +219,17 @@ def cover(high: int, wide: int, from_diagonal: int, labels_r: Array, labels_c: A
             k[i, j] = 0.0
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def leave(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: int, k: Array) -> None:
     """The tile, beyond the diagonal, to its matrix."""
     for i in range(high):
-        row = matrix[i0 + i, j0 : j0 + wide]
-        for j in range(max(i + from_diagonal + 1, 0), wide):
-            row[j] = k[i, j]
+        start = min(max(i + from_diagonal + 1, 0), wide)
+        row, values = matrix[i0 + i, j0 + start : j0 + wide], k[i, start:wide]
+        for j in range(len(row)):
+            row[j] = values[j]
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def mirror(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: int, k: Array) -> None:
     """The same tile to the other side of the diagonal, where its corner is (j0, i0)."""
     for j in range(wide):
@@ -236,7 +238,7 @@ def mirror(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal:
             row[i] = k[i, j]
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def series(
     rho: Array, a: Array, B: Array, start: int, number: int, j0: int, twice: bool, x: Array, v: Array, d: Array
 ) -> None:
@@ -271,7 +273,7 @@ def series(
             d[j] = q
 
 
-@static(*FAST)
+@static(*FAST, inlined=True)
 def smooth_errors(size: Array, top: float, u: float, bad: Array) -> None:
     """Errors of <s s> and <s' s'> of a smooth sigma: from K_ab, from K_aa and K_bb, and ``u`` of their own."""
     bad[2] = top * bad[0] + size[4] * size[2] * size[5] + u * (size[2] ** 2 + size[0] * size[3] ** 2)
@@ -318,7 +320,7 @@ def flow_pairs(
     K_before, T_before, K, T : whole matrices, the former may be the latter; T are (0, 0) where Theta is not wanted; the
         block of n rows and m columns begins at ``corner``
     mirrored : of a square block, the other half is written too
-    errors : (2, n, chunks of lanes), of K (of two slopes: relative to sqrt(K_aa K_bb)) and of Theta, in place
+    errors : (2, n, chunks of lanes), of K (of two slopes: of rho) and of Theta, in place
     beyond : (n,), set where a row holds pairs whose series are too long, which are left as NaN
     rows : (first, last + 1)
     triangular : columns are rows: only pairs beyond the diagonal
@@ -391,21 +393,22 @@ def flow_pairs(
                             tangent,
                         )
                     for i in range(high):
-                        error, wrong = 4 * EPSILON * (1.0 if by_angles else size[0]), 4 * EPSILON * size[1]
+                        error, wrong = 4 * EPSILON * size[0], 4 * EPSILON * size[1]
+                        if by_angles:
+                            error = 12 * EPSILON + size[4]
                         for b in range(min(reach, t)):
                             at = (t - 1 - b) % slots
-                            w = coefficients[t, b]
-                            ratio = size[7] if by_angles else 1.0  # relative errors of a smaller kernel weigh less
-                            scale = sizes[t - 1 - b, 0] if by_angles else 1.0
-                            of_k, of_t, of_ss, of_dd = (
-                                doubt[at, i, 0],
-                                doubt[at, i, 1],
-                                doubt[at, i, 2],
-                                doubt[at, i, 3],
-                            )
-                            error += ratio * (abs(w[0]) * of_ss + abs(w[1]) * of_k)
-                            wrong += scale * (abs(w[2]) * of_ss + abs(w[3]) * of_k) + abs(w[4]) * of_t
-                            wrong += abs(w[5]) * (doubt[at, i, 4] * of_t + sizes[t - 1 - b, 1] * of_dd)
+                            w, below = coefficients[t, b], sizes[t - 1 - b]
+                            of_k, of_t = doubt[at, i, 0], doubt[at, i, 1]
+                            of_ss, of_dd = doubt[at, i, 2], doubt[at, i, 3]
+                            if by_angles:  # of correlations; a smaller kernel weighs less
+                                error += size[7] * (abs(w[0]) * of_ss + abs(w[1]) * of_k)
+                                of_ss = below[0] * (of_ss + (closed[1] + closed[2]) * below[5])
+                                of_k = below[0] * (of_k + below[5])
+                            else:
+                                error += abs(w[0]) * of_ss + abs(w[1]) * of_k
+                            wrong += abs(w[2]) * of_ss + abs(w[3]) * of_k + abs(w[4]) * of_t
+                            wrong += abs(w[5]) * (doubt[at, i, 4] * of_t + below[1] * of_dd)
                         doubt[here, i, 0] = error
                         doubt[here, i, 1] = wrong
                 if not averaged[t] or t == stages - 1:
@@ -415,14 +418,12 @@ def flow_pairs(
                 if by_angles:
                     angles(high, k[here], inverse, inverses, mean, means, closed, ss[here], dd[here], rho)
                     largest(high, dd[here], tops)
-                    largest(high, rho, far)
                     smallest(high, rho, gaps)
                     for i in range(high):
                         e = doubt[here, i]
-                        # d/dK_aa + d/dK_bb of E|z z'| is (2/pi) sqrt(1 - rho^2), relative to its size
-                        aside = closed[2] * 0.6366197723675814 * math.sqrt(far[i])
-                        e[2] = tops[i] * e[0] + aside * size[5] + (closed[1] + closed[2]) * size[6]
-                        turn = e[0] + size[5] + 4 * EPSILON
+                        # of <s s> = sqrt(K_aa K_bb) J(rho), relative to that root: what rho does
+                        e[2] = tops[i] * e[0] + (closed[1] + closed[2]) * size[6]
+                        turn = e[0] + 4 * EPSILON
                         e[3] = closed[2] * 0.6366197723675814 * turn / math.sqrt(max(gaps[i], turn))
                         e[3] += size[6] * (closed[1] + closed[2])
                         e[4] = tops[i]

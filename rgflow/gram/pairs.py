@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from rgflow.activations import Activation
 from rgflow.errors import AccuracyError, InputError
+from rgflow.gram.arcs import arcs
 from rgflow.gram.hermite import EPSILON, shape
 from rgflow.gram.inputs import Inputs
 from rgflow.gram.kernels import LANES, ROWS, flow_pairs
 from rgflow.gram.lines import Lines, lines
 from rgflow.gram.one_by_one import PAIRS, by_quadrature
-from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, Alone, alone, arcs, route
+from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, Alone, alone, route
 from rgflow.gram.tables import Block, Tables, tables
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
@@ -90,14 +91,13 @@ class Pairs:
         largest = np.zeros((len(self.kept), 2))
         by_series = route(self.activation) != QUADRATURE
         self._enter(block, K[0], Theta[0])
-        relative = route(self.activation) == ANGLES
-        scale = self.alone.sizes[:, 0] if relative else np.ones(self.lines.stages)
-        errors[0] = 4 * EPSILON * (1.0 if relative else self.alone.sizes[0, 0])
+        two_slopes = route(self.activation) == ANGLES
+        errors[0] = 8 * EPSILON if two_slopes else 4 * EPSILON * self.alone.sizes[0, 0]
         errors[1] = 4 * EPSILON * self.alone.sizes[0, 1]
         if by_series:
             at = 0
             if self.kept[0] == 0:
-                largest[0] = self._largest(errors, scale, 0)
+                largest[0] = self._largest(errors, 0)
             with ExitStack() as stack:
                 each = map if self.threads == 1 else stack.enter_context(ThreadPoolExecutor(self.threads)).map
                 for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
@@ -107,7 +107,7 @@ class Pairs:
                         advance(count)
                     at = here
                     if self.kept[here] == part.stages[1]:
-                        largest[here] = self._largest(errors, scale, part.stages[1])
+                        largest[here] = self._largest(errors, part.stages[1])
         return np.maximum(largest, self._finish(block, K, Theta, beyond if by_series else None, advance))
 
     def work(self, block: Block) -> int:
@@ -123,8 +123,10 @@ class Pairs:
         kept = list(self.kept)
         return np.stack([self.alone.K_error[kept].max(axis=1), self.alone.Theta_error[kept].max(axis=1)], axis=1)
 
-    def _largest(self, errors: Floats, scale: Floats, stage: int) -> tuple[float, float]:
-        of_K, of_Theta = float(errors[0].max()) * float(scale[stage]), float(errors[1].max())
+    def _largest(self, errors: Floats, stage: int) -> tuple[float, float]:
+        of_K, of_Theta, size = float(errors[0].max()), float(errors[1].max()), self.alone.sizes[stage]
+        if route(self.activation) == ANGLES:
+            of_K = float(size[0] * (of_K + size[5]))
         if of_K > LOST * float(self.alone.sizes[stage, 0]):
             raise AccuracyError(
                 f"the numerical error of K, {of_K:.1e}, has grown to its size at layer {self.lines.layers[stage]}: "
@@ -133,7 +135,7 @@ class Pairs:
         return of_K, of_Theta
 
     def _enter(self, block: Block, K: Floats, Theta: Floats) -> None:
-        """The first stage if it is kept; otherwise x.x', of which the first tile to be flowed makes it, in place of K."""
+        """The first stage if it is kept; otherwise x.x' in place of K, of which each tile makes it."""
         place = block.place
         self.inputs.overlap(block.rows, block.columns, K[place])
         if self.kept[0] == 0:
@@ -145,9 +147,7 @@ class Pairs:
             K[place] *= C_W
             K[place] += C_b
 
-    def _finish(
-        self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]
-    ) -> Floats:
+    def _finish(self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]) -> Floats:
         """Pairs without a series, and equal inputs; errors (kept, 2) of the former."""
         (i, j), rows, columns = block.corner, block.rows, block.columns
         errors = np.zeros((len(self.kept), 2))

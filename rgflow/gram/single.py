@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.activations import Activation
-from rgflow.activations import activation as activation_named
 from rgflow.brackets import gaussian_moments
 from rgflow.errors import AccuracyError
 from rgflow.gram.alike import Averages, averages
+from rgflow.gram.arcs import Arc, arcs, closed
 from rgflow.gram.hermite import EPSILON, Resolved
 from rgflow.gram.lines import K_K, K_SS, T_DD, T_K, T_SS, T_T, Lines
 
@@ -27,11 +26,11 @@ class Alone:
     """All stages, (S, N) over inputs.
 
     K, Theta, K_error, Theta_error : the diagonal, and bounds on its error to first order
-    mean : <s_a>; of two slopes sqrt(K_aa), which stands in its place in ``flow_pairs``
+    mean : <s_a>; of two slopes sqrt(K_aa) and of arcs their norms, which stand in its place in ``flow_pairs``
     sizes : (S, 8)
-        Largest K_aa and Theta_aa; square roots of the largest <s s>, <s' s'> and <s'' s''>; largest error of K_aa, with
-        two slopes relative; relative error of averages and rounding; square root of the largest <s''' s'''>, with two
-        slopes the largest ratio of K_aa below to K_aa.
+        Largest K_aa and Theta_aa; square roots of the largest <s s>, <s' s'> and <s'' s''>; largest error of K_aa;
+        relative error of averages and rounding; square root of the largest <s''' s'''>. Of two slopes the fifth is what
+        errors of norms do to correlations, the sixth relative, the last the largest ratio of K_aa below to K_aa.
     averages : of each stage, None where nobody reads them or they are no series
     """
 
@@ -42,12 +41,6 @@ class Alone:
     mean: Floats
     sizes: Floats
     averages: tuple[Averages | None, ...]
-
-
-@lru_cache(maxsize=1)
-def arcs() -> tuple[Activation, Activation]:
-    """Smooth activations whose averages over pairs are closed: erf and gelu."""
-    return activation_named("erf"), activation_named("gelu")
 
 
 def route(activation: Activation) -> str:
@@ -88,36 +81,29 @@ def _flowed(activation: Activation, lines: Lines, overlap: Floats) -> Alone:
         zero = np.zeros(count)
         read = (zero, zero, zero, zero)
         if lines.averaged[t]:
-            if way in (SERIES, ARCS):
+            if way == SERIES:
                 try:
-                    one, hint = averages(activation, K[t], hint)
+                    series, hint = averages(activation, K[t], hint)
                 except AccuracyError as error:
                     raise AccuracyError(f"at layer {lines.layers[t]}: {error}") from None
-                mean[t] = one.mean
-                sizes[t, 2:5] = np.sqrt([one.square.max(), one.slope.max(), one.second])
-                sizes[t, 5:] = K_error[t].max(), 8 * EPSILON + 2 * one.error, np.sqrt(one.third)
-                doubt = 4 * EPSILON + one.error
-                series = one if way == SERIES else None
-                if way == ARCS:
-                    # 1 - y^2 of an arc y = K/(1 + K) loses that much
-                    sizes[t, 6] = 8 * EPSILON * (1 + sizes[t, 0])
-                    twice = activation == arcs()[0]
-                    mean[t] = np.sqrt(2 / (1 + 2 * K[t])) if twice else 1 / np.sqrt(1 + K[t])
-                change = (one.second + sizes[t, 3] * sizes[t, 7]) * K_error[t]
-                read = (
-                    one.square,
-                    np.abs(one.answer) * K_error[t] + doubt * one.square,
-                    one.slope,
-                    change + doubt * one.slope,
-                )
+                mean[t] = series.mean
+                sizes[t, 6] = 8 * EPSILON + 2 * series.error
+                read = _smooth(series, sizes[t], K_error[t], 4 * EPSILON + series.error)
+            elif way == ARCS:
+                arc = closed(activation, K[t])
+                mean[t] = arc.norm
+                # 1 - y^2 of an arc y = K/(1 + K) loses that much
+                sizes[t, 6] = 8 * EPSILON * (1 + sizes[t, 0])
+                read = _smooth(arc, sizes[t], K_error[t], 8 * EPSILON)
             else:
                 read = (_angles if way == ANGLES else _quadrature)(activation, K[t], K_error[t])
                 sizes[t, 2:4] = np.sqrt(read[0].max()), np.sqrt(read[2].max())
-                positive = K[t] > 0
-                sizes[t, 5] = np.max(K_error[t][positive] / K[t][positive], initial=0.0)
                 sizes[t, 6] = 8 * EPSILON
         if way == ANGLES:
+            positive = K[t] > 0
+            sizes[t, 5] = np.max(K_error[t][positive] / K[t][positive], initial=0.0)
             sizes[t, 7] = _ratio(lines, t, K)
+            sizes[t, 4] = _unequal(activation, lines, t, K[t], sizes)
             mean[t] = np.sqrt(K[t])
         found.append(series)
         known.append(read)
@@ -148,6 +134,14 @@ def _line(
     Theta_error[t] += 4 * EPSILON * np.abs(Theta[t])
 
 
+def _smooth(one: Averages | Arc, sizes: Floats, error: Floats, doubt: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """<s s>, <s' s'> and their errors, from those of K and ``doubt`` of their own, relative; their sizes."""
+    sizes[2:5] = np.sqrt([one.square.max(), one.slope.max(), one.second])
+    sizes[5], sizes[7] = error.max(), np.sqrt(one.third)
+    change = (one.second + sizes[3] * sizes[7]) * error
+    return one.square, np.abs(one.answer) * error + doubt * one.square, one.slope, change + doubt * one.slope
+
+
 def _angles(activation: Activation, K: Floats, doubt: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     minus, plus = activation.slopes or (0.0, 0.0)
     whole = (minus * minus + plus * plus) / 2
@@ -174,6 +168,25 @@ def _ratio(lines: Lines, t: int, K: Floats) -> float:
         if lines.coefficients[t, b, :2].any():
             below = np.divide(K[t - 1 - b], K[t], out=np.zeros_like(K[t]), where=K[t] > 0)
             found = max(found, float(below.max()))
+    return found
+
+
+def _unequal(activation: Activation, lines: Lines, t: int, K: Floats, sizes: Floats) -> float:
+    """What relative errors a of norms below do to the correlations of a stage, of two slopes.
+
+    K_ab moves by p (a_a + a_b)/2 and K_aa by q_a a_a, both relative, p = rho - c/sqrt(K_aa K_bb), q_a = 1 - c/K_aa, so
+    that rho moves by at most 2 c a/min K: nothing without a constant c. Lines that read several stages mix errors.
+    """
+    constant, lowest = float(lines.constants[t, 0]), float(K.min())
+    read = [b for b in range(min(lines.reach, t)) if lines.coefficients[t, b, :2].any()]
+    if len(read) <= 1 and constant >= 0:
+        return float(2 * constant / lowest * sizes[t - 1 - read[0], 5]) if read and constant else 0.0
+    minus, plus = activation.slopes or (0.0, 0.0)
+    whole = (minus * minus + plus * plus) / 2
+    found = float(sizes[t, 5])
+    for b in read:
+        w = np.abs(lines.coefficients[t, b])
+        found += float(sizes[t, 7] * (w[K_SS] * whole + w[K_K]) * sizes[t - 1 - b, 5])
     return found
 
 

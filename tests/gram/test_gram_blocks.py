@@ -173,6 +173,7 @@ def test_killed_and_taken_up_again(tmp_path, monkeypatch):
     [
         ({"inputs": np.ones((3, 5))}, InputError, "shape"),
         ({"inputs": [[np.nan] * 6]}, InputError, "NaN"),
+        ({"inputs": np.array([[1.0] * 6, [np.inf] * 6])}, InputError, "NaN"),
         ({"inputs": np.full((2, 6), 1e200)}, InputError, "overflows"),
         ({}, InputError, "exactly one"),
         ({"inputs": np.ones((2, 6)), "layers": [3, 9]}, InputError, "layers"),

@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 
 import rgflow as rg
 from rgflow.brackets.closed import closed_bracket_two
-from rgflow.predict.bayes.kernel_map import by_quadrature, kernel_map, two_slopes
+from rgflow.gram.derivatives import pair_averages
+from rgflow.predict.bayes.kernel_map import by_averages, kernel_map, two_slopes
 
 SYMBOLS = {"C_b": 0.1, "C_W": 1.3}
 ORDERS = {"value": (0, 0), "cross": (1, 1), "square": (2, 0)}
@@ -112,13 +113,44 @@ def test_two_slopes_are_the_closed_forms():
 def test_two_slopes_by_quadrature():
     """The other way of the package, whose aim is 1e-9, on the diagonal too."""
     K, act = some_kernel(1, 4), rg.activation("leaky_relu", slope=0.3)
-    closed, quadrature = two_slopes(act, K, 2), by_quadrature(act, K, 2)
+    closed, quadrature = two_slopes(act, K, 2), by_averages(act, K, 2)
     for here, there in zip(
         (closed.value, closed.cross, closed.square, *closed.second),
         (quadrature.value, quadrature.cross, quadrature.square, *quadrature.second),
         strict=True,
     ):
         assert_allclose(here, there, rtol=1e-8, atol=1e-9)
+
+
+def parts(found):
+    return {"value": found.value, "cross": found.cross, "square": found.square, **found.second._asdict()}
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu", "z^2/3 - z + sin(z)", "exp(z/2)"])
+def test_series_are_the_quadrature(name):
+    """All averages as series in the correlation, against two-dimensional quadrature, whose aim is 1e-9."""
+    x = np.random.default_rng(2).standard_normal((7, 5))
+    x[1], x[2], x[3] = -2 * x[0], x[0] + 1e-5 * x[4], 1e-3 * x[4]
+    K, act = x @ x.T / 5, rg.activation(name)
+    series, quadrature = (parts(by_averages(act, K, 2, series=way)) for way in (True, False))
+    for part, found in quadrature.items():
+        assert_allclose(series[part], found, rtol=0, atol=1e-9 * np.abs(found).max(), err_msg=part)
+    K[4, 4] *= 1 + 1e-6  # control: with one input's variance wrong they differ
+    assert np.abs(by_averages(act, K, 0).value / quadrature["value"] - 1).max() > 1e-8
+
+
+def test_pairs_beyond_the_series():
+    """At K = 400 the series of nearly parallel inputs is longer than 1024 terms: they are left to quadrature."""
+    x = 20 * np.random.default_rng(3).standard_normal((4, 5))
+    x[1] = x[0] + 1e-4 * x[2]
+    K, act = x @ x.T / 5, rg.activation("tanh")
+    found = pair_averages(act, K, [(0, 0), (1, 1)])
+    assert found is not None
+    assert np.argwhere(found.beyond).tolist() == [[0, 1], [1, 0]]
+    for part, there in parts(by_averages(act, K, 1, series=False)).items():
+        assert_allclose(parts(by_averages(act, K, 1))[part], there, rtol=0, atol=1e-9 * np.abs(there).max())
+    broken = found.values[1, 1] - by_averages(act, K, 1, series=False).cross
+    assert abs(broken[0, 1]) > 1e-6  # control: it would have been wrong
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh"])

@@ -5,8 +5,8 @@ r"""One dense layer as a map of kernels, with its first two derivatives, for any
 
 with :math:`A_{ab} = C_W\langle\sigma'_a\sigma'_b\rangle` and :math:`B_{ab} = C_W\langle\sigma''_a\sigma_b\rangle/2` for
 different inputs; on the diagonal all stands in A. Derivatives act on the average, so that kinks need no care. For
-functions of two slopes all is closed (the arc-cosine kernel); otherwise averages over pairs of inputs are found by
-quadrature.
+functions of two slopes all is closed (the arc-cosine kernel); averages of smooth functions over pairs of inputs are
+Hermite series in their correlation; those of others, and of pairs too nearly parallel, are found by quadrature.
 
 This is the derived recursion of K, with the brackets of that of K_1, <d d[ss]> and <d d d d[ss]>, sorted by the entries
 of the kernel on which they act; that of N inputs at once would hold N^4 of them, one for each index of V. It is
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rgflow.activations import Activation
 from rgflow.brackets import gaussian_moments
+from rgflow.gram.derivatives import pair_averages
 
 Floats = NDArray[np.float64]
 Advance = Callable[[int], None]
@@ -74,7 +75,7 @@ class KernelMap:
 
 def kernel_map(activation: Activation, K: Any, order: int, advance: Advance = lambda count: None) -> KernelMap:
     """The map at K, with derivatives up to ``order`` (0, 1 or 2); those not asked for are zero."""
-    return (two_slopes if activation.slopes is not None else by_quadrature)(activation, K, order, advance)
+    return (two_slopes if activation.slopes is not None else by_averages)(activation, K, order, advance)
 
 
 def pairs(size: int) -> int:
@@ -117,11 +118,13 @@ def _hollow(matrix: Any) -> Floats:
     return np.asarray(np.where(np.eye(len(matrix), dtype=bool) | ~np.isfinite(matrix), 0.0, matrix))
 
 
-def by_quadrature(activation: Activation, K: Any, order: int, advance: Advance = lambda count: None) -> KernelMap:
-    """For any activation: averages over single inputs and pairs of them."""
+def by_averages(
+    activation: Activation, K: Any, order: int, advance: Advance = lambda count: None, series: bool = True
+) -> KernelMap:
+    """For any activation: averages over single inputs and pairs of them; without ``series`` all by quadrature."""
     wanted = [VALUE, *((CROSS, SQUARE, SQUARE[::-1]) if order else ())]
     wanted += [shape for s in SECOND for shape in dict.fromkeys((s, s[::-1]))] if order == 2 else []
-    found = _averages(activation, K, tuple(wanted), advance)
+    found = _averages(activation, np.asarray(K, float), tuple(wanted), advance, series)
     zero = np.zeros_like(K)
     alone = [
         gaussian_moments(activation, np.diagonal(K)[:, None, None], [(((0, 0), p),)], "almost_everywhere")[0][:, 0]
@@ -138,11 +141,21 @@ def by_quadrature(activation: Activation, K: Any, order: int, advance: Advance =
 
 
 def _averages(
-    activation: Activation, K: Any, wanted: tuple[tuple[int, int], ...], advance: Advance
+    activation: Activation, K: Floats, wanted: tuple[tuple[int, int], ...], advance: Advance, series: bool
 ) -> dict[tuple[int, int], Floats]:
     """For each (m, m') the matrix <d_a^m sigma_a d_b^m' sigma_b>, zero on the diagonal."""
-    first, other = np.triu_indices(len(K), 1)
-    out = {shape: np.zeros_like(K) for shape in wanted}
+    shapes = [(m, p) for m, p in wanted if m >= p]
+    found = pair_averages(activation, K, shapes) if series else None
+    if found is None:
+        out = {shape: np.zeros_like(K) for shape in wanted}
+        first, other = np.triu_indices(len(K), 1)
+    else:
+        out = {shape: found.values[shape] for shape in shapes}
+        out |= {(p, m): matrix.T.copy() for (m, p), matrix in out.items() if m > p}
+        for matrix in out.values():
+            np.fill_diagonal(matrix, 0.0)
+        first, other = np.nonzero(np.triu(found.beyond, 1))
+    advance(pairs(len(K)) - len(first))
     moments = [(((0,), m), ((0,), p)) for m, p in wanted]
     for start in range(0, len(first), PAIRS):
         a, b = first[start : start + PAIRS], other[start : start + PAIRS]
