@@ -94,6 +94,17 @@ def test_static_functions_keep_what_is_compiled(name):
     assert [key for key, value in functions.items() if isinstance(value._cache, NullCache)] == []
 
 
+@pytest.mark.parametrize("name", modules_with_numba())
+def test_static_functions_call_only_their_own_file(name):
+    """Numba would not notice that a helper in another file was edited."""
+    from numba.core.dispatcher import Dispatcher
+
+    for key, function in vars(importlib.import_module(name)).items():
+        if isinstance(function, Dispatcher) and function.py_func.__module__ == name:
+            called = (function.py_func.__globals__.get(n) for n in function.py_func.__code__.co_names)
+            assert all(g.py_func.__module__ == name for g in called if isinstance(g, Dispatcher)), key
+
+
 # Where nothing can be kept --------------------------------------------------------------------------------------------
 
 

@@ -64,24 +64,19 @@ def moments_together(
             outward = np.where(np.eye(kernels.shape[-1], dtype=bool), 1.0, -np.sign(kernels))
             both = np.concatenate([kernels, kernels + outward * doubts])
             found, doubt = moments_together(activation, both, subsets, moments, tolerance, threads)
-            values, errors, moved = (
-                found[: len(kernels)],
-                doubt[: len(kernels)],
-                np.abs(np.diff(np.split(found, 2), axis=0))[0],
-            )
+            (values, displaced), errors = np.split(found, 2), doubt[: len(kernels)]
+            moved = np.abs(displaced - values)
         return values, errors + EPSILON * np.abs(values) + moved
     count, (sets, size) = len(kernels), subsets.shape
     if not suited(activation, size, moments):
         parts = kernels[:, subsets[:, :, None], subsets[:, None, :]].reshape(-1, size, size)
-        found = _nested(activation, parts, moments, tolerance)
-        return found[0].reshape(count, sets, -1), found[1].reshape(count, sets, -1)
+        value, error = _nested(activation, parts, moments, tolerance)
+        return value.reshape(count, sets, -1), error.reshape(count, sets, -1)
     values, errors = np.zeros((2, count * sets, len(moments)))
     live = [i for i, moment in enumerate(moments) if not is_odd(activation, moment)]
     if live and values.size:
         wanted = tuple(moments[i] for i in live)
-        found = _grids(activation, kernels, subsets, wanted, tolerance, threads)
-        for target, source in zip((values, errors), found, strict=True):
-            target[:, live] = source
+        values[:, live], errors[:, live] = _grids(activation, kernels, subsets, wanted, tolerance, threads)
     return values.reshape(count, sets, -1), errors.reshape(count, sets, -1)
 
 

@@ -72,6 +72,3 @@ def attributes(tensor: Tensor) -> dict[str, Any]:
         "order": tensor.order,
         "power_of_n": -tensor.cost,
     }
-
-
-_attributes = attributes

@@ -124,7 +124,7 @@ def flow(
         else:
             from rgflow.flow.run import run  # loads Numba
 
-            history = run(net, systems, rules, begin, progress, threads)
+            history = run(net, systems, rules, begin, progress, threads, wanted)
     else:
         _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
         go = run_pairs if pairwise(needed, begin.overlap) else partial(run_stages, tensors=needed)

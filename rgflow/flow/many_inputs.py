@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -32,8 +32,9 @@ def run_many(
     steps: Sequence[Step],
     advance: Advance,
     threads: int = 1,
+    wanted: Iterable[Tensor] | None = None,
 ) -> History:
-    """All layers, for the different inputs of a flow."""
+    """All layers, for the different inputs of a flow; tensors that are not wanted stay as they are stored."""
     samples = len(known[Tensor.named("K")])
     check_size(tensors, samples, kinked=bool(activation.kinks))
     state = Packed(tensors, samples)
@@ -47,7 +48,7 @@ def run_many(
         history.append(found[0])
         uncertainty.append(doubt[0])
         advance(1)
-    return split(state, np.array(history), np.array(uncertainty))
+    return split(state, np.array(history), np.array(uncertainty), tensors if wanted is None else wanted)
 
 
 def layer(
@@ -107,10 +108,11 @@ def _step(
     return new, bound
 
 
-def split(state: Packed, history: Any, uncertainty: Any) -> History:
-    """Every tensor with all its components, (L, .., N, N, ..), and the errors of those that are stored."""
-    values, errors = {}, {}
+def split(state: Packed, history: Any, uncertainty: Any, wanted: Iterable[Tensor]) -> History:
+    """Every tensor, those wanted with all their components (L, N, N, ..), and the errors of those that are stored."""
+    values, errors, whole = {}, {}, set(wanted)
     for i, tensor in enumerate(state.tensors):
-        values[tensor] = state.block(history, i)
-        errors[tensor] = uncertainty[..., state.offsets[i] : state.offsets[i + 1]]
+        stored = slice(state.offsets[i], state.offsets[i + 1])
+        values[tensor] = state.block(history, i) if tensor in whole else history[:, stored]
+        errors[tensor] = uncertainty[:, stored]
     return History(values, errors)

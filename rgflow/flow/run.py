@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def run(
     begin: Start,
     progress: bool = False,
     threads: int = 1,
+    wanted: Iterable[Tensor] | None = None,
 ) -> History:
     """All tensors of the Systems at every layer, starting from the first layer.
 
@@ -34,6 +36,8 @@ def run(
         For each law that occurs the recursions of the same tensors.
     rules : tuple of L laws
         That of each layer.
+    wanted : tensors, optional
+        Of several inputs: those that are returned with all their components; None: all.
 
     Raises AccuracyError for a flow that overflows or whose Gaussian averages cannot be had.
     """
@@ -43,7 +47,7 @@ def run(
     if system.samples == "one":
         return checked(net, run_one(net.activation, system.tensors, known, through))
     with progress_bar(progress, "averages", len(through)) as advance:
-        return checked(net, run_many(net.activation, system.tensors, known, through, advance, threads))
+        return checked(net, run_many(net.activation, system.tensors, known, through, advance, threads, wanted))
 
 
 def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rgflow as rg
-from rgflow.brackets import conditional, gaussian_moments
+from rgflow.brackets import conditional, gaussian_moments, outer_pairs
 from rgflow.brackets.conditional import Group, conditional_averages
 from rgflow.brackets.sensitivity import sensitivity
 from rgflow.brackets.together import moments_together
@@ -141,7 +141,7 @@ def test_controls(broken, monkeypatch):
 
         monkeypatch.setattr(conditional, "smoothed", without)
     else:
-        monkeypatch.setattr(conditional, "_OUTER", tuple((p, q, r, r) for p, q, r, _ in conditional._OUTER))
+        monkeypatch.setattr(outer_pairs, "OUTER_4", tuple((p, q, r, r) for p, q, r, _ in outer_pairs.OUTER_4))
     wrong = conditional_averages(activation, K[None], Group(sets, (PLAIN,)), 1e-11)
     assert abs(wrong[0][0, 0, 0] - truth[0, 0]) > 1e4 * (wrong[1][0, 0, 0] + doubt[0, 0])
 

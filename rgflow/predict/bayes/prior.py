@@ -191,7 +191,7 @@ class Prior:
         rng = np.random.default_rng(seed_sequence(seed))
         K = self.metric.kernel
         values, vectors = np.linalg.eigh(K)
-        kept = values > len(K) * np.finfo(float).eps * values[-1]
+        kept = values > 1e-13 * len(K) * values[-1]  # K is not known better than this
         root = vectors[:, kept] * np.sqrt(values[kept])  # K = root root^T
         back = (vectors[:, kept] / np.sqrt(values[kept])).T
         weights, modes = self.metric.modes()

@@ -58,7 +58,7 @@ def trained(
         Arrays (N, n_0) and (N, n_out); (N,) for one output.
     test : inputs, or (inputs, targets)
         Arrays (M, n_0) and (M, n_out). With targets the expected squared error is split. At order 1 all inputs that
-        differ are ten at most; give test inputs in groups.
+        differ are 32 at most; give test inputs in groups.
     learning_rate : float or None
         eta of gradient descent with the whole training set; None is gradient flow, dtheta/dt = -lambda dL/dtheta.
     steps, time : int, float or None
