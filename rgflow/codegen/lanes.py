@@ -33,7 +33,6 @@ assert _TERMS == 13, "Horner's rule is written out below"
 @static(*_FLAGS)
 def run(
     begin: int,
-    end: int,
     first: Any,
     monomials: Any,
     rows: Any,
@@ -46,13 +45,13 @@ def run(
     status: Any,
     missing: Any,
 ) -> None:
-    """Flow points ``begin`` to ``end`` and fill out, errors, status and missing in place.
+    """Flow N of P points, from ``begin``, and fill out, errors, status and missing in place.
 
     Parameters
     ----------
-    first : (T, P)
-        Tensors at layer 1; K is tensor 0.
-    monomials : (Q, P)
+    first : (T, N)
+        Tensors of these points at layer 1; K is tensor 0.
+    monomials : (Q, N)
         Products of the hyperparameters that differ from point to point.
     rows : target (R,), monomial (R,), start (R + 1,), factor (F,)
         A row adds scale * monomial * product of factors to its target; factor f < T is a tensor, T + m bracket m.
@@ -86,10 +85,11 @@ def run(
     views = x.view(np.int64), x.reshape(tensors + count, LANES // GROUP, GROUP), product
     others = y.view(np.int64), y.reshape(tensors + count, LANES // GROUP, GROUP), product
     bits_of_new, bits_of_displaced = new.view(np.int64), displaced.view(np.int64)
+    end = begin + first.shape[1]
     for block in range(begin, end, LANES):
         lanes = min(LANES, end - block)
         for p in range(LANES):
-            point = block + min(p, lanes - 1)  # the last block repeats its last point
+            point = block - begin + min(p, lanes - 1)  # the last block repeats its last point
             fate[p] = GOOD
             lost[p] = 0.0
             for m in range(count):  # the first layer is made by no average

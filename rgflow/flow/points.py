@@ -149,18 +149,18 @@ def flow_points(
     reported: Reported = (*dict.fromkeys([*wanted, *beside]), *brackets)
     given_overlap, swept = np.asarray(overlap, np.float64), {k: np.asarray(x, np.float64) for k, x in points.items()}
     (count,) = np.broadcast_shapes((1,), given_overlap.shape, *(x.shape for x in swept.values()))
-    table = Tabulated(net, lower(system), swept, count)
+    every = {name: np.broadcast_to(x, (count,)) for name, x in swept.items()}
+    table = Tabulated(net, lower(system), every, np.broadcast_to(given_overlap, (count,)))
     unknown = [entry for entry in brackets if entry not in table.entries]
     if unknown:
         raise InputError(f"brackets holds {unknown[0]!r}; these recursions have {', '.join(map(repr, table.entries))}")
-    first = table.first(given_overlap)
     if method == "quadrature":
-        values, status, beyond = _by_quadrature(net, system, table, first, reported, kept, threads)
-        doubts = _distance(table, first, reported, kept, errors, threads, values)
+        values, status, beyond = _by_quadrature(net, system, table, reported, kept, threads)
+        doubts = _distance(table, reported, kept, errors, threads, values)
     else:
-        values, doubts, status, beyond = table.flow(first, reported, kept, errors == "all", threads)
+        values, doubts, status, beyond = table.flow(reported, kept, errors == "all", threads)
         if errors == "sampled":
-            doubts = _sampled(table, first, reported, kept, threads, values.shape)
+            doubts = _sampled(table, reported, kept, threads, values.shape)
     _lost(values[:, : len(wanted)], status)
     if status.any():
         values[:, :, status != GOOD] = np.nan
@@ -183,19 +183,16 @@ def _lost(values: Array, status: NDArray[np.int64]) -> None:
         status[(status == GOOD) & ~np.isfinite(values).all(axis=(0, 1))] = OVERFLOWS
 
 
-def _sampled(
-    table: Tabulated, first: Array, reported: Reported, kept: list[int], threads: int, shape: tuple[int, ...]
-) -> Array:
+def _sampled(table: Tabulated, reported: Reported, kept: list[int], threads: int, shape: tuple[int, ...]) -> Array:
     """Errors of one block in ``SAMPLED``, NaN elsewhere."""
     doubts = np.full(shape, np.nan)
     chosen = np.flatnonzero(np.arange(shape[2]) // LANES % SAMPLED == 0)
-    doubts[:, :, chosen] = table.at(chosen).flow(first[:, chosen], reported, kept, True, threads)[1]
+    doubts[:, :, chosen] = table.at(chosen).flow(reported, kept, True, threads)[1]
     return doubts
 
 
 def _distance(
     table: Tabulated,
-    first: Array,
     reported: Reported,
     kept: list[int],
     errors: str,
@@ -208,7 +205,7 @@ def _distance(
     doubts = np.full(values.shape, np.nan)
     step = SAMPLED if errors == "sampled" else 1
     chosen = np.flatnonzero(np.arange(values.shape[2]) // LANES % step == 0)
-    other, error, _, _ = table.at(chosen).flow(first[:, chosen], reported, kept, True, threads)
+    other, error, _, _ = table.at(chosen).flow(reported, kept, True, threads)
     doubts[:, :, chosen] = np.abs(values[:, :, chosen] - other) + error
     return doubts
 
@@ -217,7 +214,6 @@ def _by_quadrature(
     net: Network,
     system: System,
     table: Tabulated,
-    first: Array,
     reported: Reported,
     kept: list[int],
     threads: int,
@@ -225,6 +221,7 @@ def _by_quadrature(
     """Values (S, W, P), status and why averages could not be had, by the kernel that integrates."""
     program = batch_kernel(system, net.activation)
     tensors, symbols = program.table.tensors, program.table.symbols
+    first = table.first()
     begin = np.array([first[table.place[tensor]] for tensor in tensors])
     by_layer = [
         [

@@ -19,6 +19,7 @@ from rgflow.layers.laws import value
 from rgflow.network import Network
 
 Array = NDArray[np.float64]
+SHARE = 256 * LANES
 _KERNEL, _TANGENT = Tensor.named("K"), Tensor.named("Theta")
 
 
@@ -31,24 +32,38 @@ class Tabulated:
         Those of the table, K first: the kernel looks there.
     place : {tensor: its place}
     points : {hyperparameter: (P,)}
+    overlap : (P,)
+        x.x/n_0.
+    products : list
+        Powers of swept hyperparameters that multiply rows, each once.
     """
 
-    def __init__(self, net: Network, table: Table, points: dict[str, Array], count: int):
-        self.net, self.table = net, table
-        self.points = {name: np.broadcast_to(x, (count,)) for name, x in points.items()}
+    def __init__(self, net: Network, table: Table, points: dict[str, Array], overlap: Array):
+        self.net, self.table, self.points, self.overlap = net, table, points, overlap
         self.tensors = (_KERNEL, *(t for t in table.tensors if t != _KERNEL))
         self.place = {tensor: i for i, tensor in enumerate(self.tensors)}
         self.entries = tuple((shape.orders, shape.pending) for shape in table.shapes)
-        self.rows, self.monomials, self.scale = self._lower(count)
+        self.rows, self.products, self.scale = self._lower()
 
-    def first(self, overlap: Array) -> Array:
-        """Tensors at layer 1, (T, P): a Gaussian first layer has K and Theta alone."""
-        found = np.zeros((len(self.tensors), self.monomials.shape[1]))
-        with np.errstate(over="ignore"):
-            kernel, tangent = entering(self.net.layers[0], overlap, self.points)
+    def first(self, part: slice = slice(None)) -> Array:
+        """Tensors at layer 1, (T, points): a Gaussian first layer has K and Theta alone."""
+        overlap = self.overlap[part]
+        with np.errstate(over="ignore", invalid="ignore"):
+            kernel, tangent = entering(self.net.layers[0], overlap, {name: x[part] for name, x in self.points.items()})
+        found = np.zeros((len(self.tensors), overlap.size))
         found[0] = kernel
         if _TANGENT in self.place:
             found[self.place[_TANGENT]] = tangent
+        return found
+
+    def monomials(self, part: slice) -> Array:
+        """Products of swept hyperparameters, (Q, points)."""
+        found = np.empty((len(self.products), self.overlap[part].size))
+        for row, swept in zip(found, self.products, strict=True):
+            row[:] = 1.0
+            with np.errstate(over="ignore", invalid="ignore"):  # the kernel sees what is not finite
+                for name, power in swept:
+                    row *= self.points[name][part] ** power
         return found
 
     def row(self, wanted: Tensor | Entry) -> int:
@@ -57,62 +72,66 @@ class Tabulated:
 
     def at(self, chosen: Any) -> Tabulated:
         """The same at some of the points."""
-        return Tabulated(self.net, self.table, {name: x[chosen] for name, x in self.points.items()}, len(chosen))
+        points = {name: x[chosen] for name, x in self.points.items()}
+        return Tabulated(self.net, self.table, points, self.overlap[chosen])
 
     def flow(
-        self, first: Array, wanted: Sequence[Tensor | Entry], kept: list[int], errors: bool, threads: int
+        self, wanted: Sequence[Tensor | Entry], kept: list[int], errors: bool, threads: int
     ) -> tuple[Array, Array, NDArray[np.int64], str]:
-        """Values and errors (S, W, P) of tensors and of brackets of the layer below, status (P,), and why averages fail."""
+        """Values and errors (S, W, P) of tensors and of brackets of the layer below, status, and why averages fail."""
         known = tables(self.net.activation, self.entries)
-        keep = np.full(self.net.depth, -1, np.int64)
-        for slot, layer in enumerate(kept):
-            keep[layer - 1] = slot
-        places = np.array([self.row(each) for each in wanted], np.int64)
-        shape = (len(kept), len(wanted))
-        _grow(known, first[0])
-        out, doubts, status, missing = self._run(first, self.monomials, keep, places, known, shape, errors, threads)
+        extent = [self._range(part) for part in self._shares()]
+        _grow(known, np.concatenate(extent))
+        out, doubts, status, missing = self._run(known, wanted, kept, errors, threads)
         while (lost := status == MISSING).any():
             # whole blocks again: the last digits of a point depend on the neighbours with which it shares polynomials
             chosen = np.flatnonzero(np.isin(np.arange(lost.size) // LANES, np.flatnonzero(lost) // LANES))
             if not _grow(known, missing[lost]):
                 status[lost] = BEYOND
                 return out, doubts, status, f"K leaves {LEAST:.0e} to {MOST:.0e}"
-            part, monomials = np.ascontiguousarray(first[:, chosen]), np.ascontiguousarray(self.monomials[:, chosen])
-            found = self._run(part, monomials, keep, places, known, shape, errors, threads)
+            found = self.at(chosen)._run(known, wanted, kept, errors, threads)
             out[:, :, chosen], status[chosen], missing[chosen] = found[0], found[2], found[3]
             if errors:
                 doubts[:, :, chosen] = found[1]
         return out, doubts, status, known.reason
 
+    def _shares(self) -> list[slice]:
+        """Whole blocks of points, as many as stay in the cache while they are prepared and flowed."""
+        return [slice(start, start + SHARE) for start in range(0, self.overlap.size, SHARE)]
+
+    def _range(self, part: slice) -> Array:
+        """The least and the largest kernel of layer 1 that tables can hold, if there are any."""
+        kernels = self.first(part)[0]
+        if not (kernels.min() >= LEAST and kernels.max() <= MOST):
+            kernels = kernels[(kernels >= LEAST) & (kernels <= MOST)]
+        return np.array([kernels.min(), kernels.max()]) if kernels.size else np.zeros(0)
+
     def _run(
-        self,
-        first: Array,
-        monomials: Array,
-        keep: Any,
-        places: Any,
-        known: Tables,
-        shape: tuple[int, int],
-        errors: bool,
-        threads: int,
+        self, known: Tables, wanted: Sequence[Tensor | Entry], kept: list[int], errors: bool, threads: int
     ) -> tuple[Array, Array, NDArray[np.int64], Array]:
-        count = first.shape[1]
-        out = np.empty((*shape, count))
-        doubts = np.empty((shape[0] if errors else 0, shape[1], count))
+        count = self.overlap.size
+        keep = np.full(self.net.depth, -1, np.int64)
+        for slot, layer in enumerate(kept):
+            keep[layer - 1] = slot
+        places = np.array([self.row(each) for each in wanted], np.int64)
+        out = np.empty((len(kept), len(wanted), count))
+        doubts = np.empty((len(kept) if errors else 0, len(wanted), count))
         status, missing = np.empty(count, np.int64), np.empty(count)
-        data = (first, monomials, self.rows, self.scale, keep, places, known.arrays(), out, doubts, status, missing)
-        blocks = -(-count // LANES)
-        share = max(1, -(-blocks // (4 * threads))) * LANES if threads > 1 else count
-        starts = range(0, count, max(share, 1))
-        if threads == 1 or len(starts) == 1:
-            run(0, count, *data)
+        data = (self.rows, self.scale, keep, places, known.arrays(), out, doubts, status, missing)
+
+        def go(part: slice) -> None:
+            run(part.start, self.first(part), self.monomials(part), *data)
+
+        if threads == 1:
+            for part in self._shares():
+                go(part)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                for done in [pool.submit(run, start, min(start + share, count), *data) for start in starts]:
-                    done.result()
+                list(pool.map(go, self._shares()))
         return out, doubts, status, missing
 
-    def _lower(self, count: int) -> tuple[tuple[Any, ...], Array, Array]:
-        """Rows as the kernel of lanes takes them, products of swept hyperparameters (Q, P), and the rest (L - 1, R)."""
+    def _lower(self) -> tuple[tuple[Any, ...], list[Any], Array]:
+        """Rows as the kernel of lanes takes them, products of swept hyperparameters, and the rest (L - 1, R)."""
         target, monomial, start, factor = [], [], [0], []
         products: dict[tuple[tuple[str, int], ...], int] = {}
         fixed = []
@@ -128,15 +147,9 @@ class Tabulated:
                     factor.append(self.row(entry))
                 start.append(len(factor))
         rows = tuple(np.array(x, np.int64) for x in (target, monomial, start, factor))
-        values = np.empty((len(products), count))
-        for swept, place in products.items():
-            values[place] = 1.0
-            for name, power in swept:
-                with np.errstate(over="ignore"):  # the kernel sees what is not finite
-                    values[place] *= self.points[name] ** power
         with np.errstate(over="ignore"):
             scale = [self._fixed(i, fixed) for i in range(1, self.net.depth)]
-        return rows, values, np.array(scale).reshape(-1, len(fixed))
+        return rows, list(products), np.array(scale).reshape(-1, len(fixed))
 
     def _fixed(self, i: int, rows: list[Any]) -> list[float]:
         """Coefficients of the rows at layer i + 1, without what is swept."""
