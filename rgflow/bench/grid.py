@@ -137,7 +137,8 @@ def rows(threads: int, quick: bool) -> Iterator[Row]:
     ours = [*(tabulated(SIDE, threads, errors) for errors in ("none", "sampled", "all")), quadrature(SIDE, threads)]
     mistakes = [mistake(side, SIDE) for side in ours]
     if program is None:
-        yield Row("grid", "K, V, Theta, chi of tanh beside C", threads=threads, skipped="no C compiler here, or no sources")
+        said = "no C compiler here, or no sources"
+        yield Row("grid", "K, V, Theta, chi of tanh beside C", threads=threads, skipped=said)
     else:
         with tempfile.TemporaryDirectory() as folder:
             others = [in_c(program, SIDE, threads, rule, Path(folder)) for rule in RULES]

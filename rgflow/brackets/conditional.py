@@ -148,7 +148,7 @@ class _Job:
             run(work, jobs, self.out)
             return
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda i: run(work, jobs[i :: 4 * threads], self.out), range(4 * threads)))
+            list(pool.map(lambda i: run(work, jobs[i :: 4 * threads], self.out), range(min(4 * threads, len(jobs)))))
 
     def _inner(self, columns: int, reach: float, own: Smoothed) -> Inner | None:
         """Tables of all inner inputs; ``own`` is that of sigma, whose cells tell how fine they must be."""

@@ -99,7 +99,8 @@ def run(work: Work, jobs: Whole, out: Array) -> None:
         flat = np.repeat(work.grids[some][:, [0, 2]] == 0.0, count, axis=0)
         meant = (work.moments[:, 4] < 0) | (work.moments[:, 4] == items[:, KIND, None])
         item, moment = np.nonzero(meant)
-        out[items[item, WHERE], moment] = judged(sums, flat)[item, moment]
+        with np.errstate(all="ignore"):  # here too: threads do not inherit it from who starts them
+            out[items[item, WHERE], moment] = judged(sums, flat)[item, moment]
 
 
 def judged(sums: Array, flat: NDArray[np.bool_]) -> Array:

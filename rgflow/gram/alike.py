@@ -21,6 +21,7 @@ BAND = 4.0  # kernels within this ratio go together
 POINTS = (6, 8, 12, 16, 24, 32)
 INTERPOLATED = 1e-15  # the last Chebyshev coefficients, relative to the averages
 STEP = 4  # terms of a series come in fours
+TOGETHER = 1024  # inputs at a time, where they are not interpolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +96,13 @@ def averages(activation: Activation, K: Floats, hint: Resolved | None) -> tuple[
         members = order[start:stop]
         rule = top if stop == len(K) else resolve(activation, float(ordered[stop - 1]), top)
         number[members] = len(found)
-        single, table, own, doubt, values, places = _band(activation, K[members], rule)
+        rest, (bend, twist), table, own, doubt, values, places = _band(activation, K[members], rule)
         alone[:, members] = values
         place[members] = places
         low, high = np.sqrt(ordered[start]), np.sqrt(ordered[stop - 1])
-        found.append((table, own, float(low), float(high), rests(activation, single).max(axis=0)))
+        found.append((table, own, float(low), float(high), rest))
         error = max(error, doubt + rule.drift)
-        second, third = max(second, float(single.second.max())), max(third, float(single.third.max()))
+        second, third = max(second, bend), max(third, twist)
         start = stop
     needed = max(_terms(rest) for *_, rest in found)
     rest = np.max([_padded(rest, needed + 1) for *_, rest in found], axis=0)
@@ -116,8 +117,10 @@ def averages(activation: Activation, K: Floats, hint: Resolved | None) -> tuple[
     return answer, Resolved(NODES[rung], most, 0.0, points)
 
 
-def _band(activation: Activation, K: Floats, rule: Resolved) -> tuple[Single, Floats, bool, float, Floats, Places]:
-    """At kernels K: averages at some points, the table of B, whether at K itself, its error, averages at K, places."""
+def _band(
+    activation: Activation, K: Floats, rule: Resolved
+) -> tuple[Floats, tuple[float, float], Floats, bool, float, Floats, Places]:
+    """At kernels K: rests, the largest <s''^2> and <s'''^2>, B, whether at K itself, its error, averages, places."""
     unique, places = np.unique(K, return_inverse=True)
     places = np.asarray(places, np.intp)
     low, high = float(np.sqrt(unique[0])), float(np.sqrt(unique[-1]))
@@ -134,10 +137,25 @@ def _band(activation: Activation, K: Floats, rule: Resolved) -> tuple[Single, Fl
             doubt = float(max(relative(last, size).max(), relative(np.abs(table[-2:]).max(), np.sqrt(size[2])).max()))
         if doubt <= INTERPOLATED:
             values = series @ chebyshev(np.sqrt(K), low, high, count)
-            return single, table, False, doubt + 2 * EPSILON, values, places
-    single = direct(activation, unique, rule.terms, rule.nodes)
-    values = np.stack([single.mean, single.square, single.slope, single.answer])[:, places]
-    return single, single.B, True, 2 * EPSILON, values, places
+            return *_largest(activation, single), table, False, doubt + 2 * EPSILON, values, places
+    # A part of the inputs at a time, and no more terms than count: sigma at all nodes of all inputs would fill memory.
+    averaged, tables = np.empty((4, len(unique))), []
+    known: list[tuple[Floats, tuple[float, float]]] = []
+    for start in range(0, len(unique), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        single = direct(activation, unique[part], rule.terms, rule.nodes)
+        averaged[:, part] = single.mean, single.square, single.slope, single.answer
+        known.append(_largest(activation, single))
+        tables.append(single.B[:, : _terms(known[-1][0])].copy())
+    rest = np.max([each for each, _ in known], axis=0)
+    table = np.concatenate([_padded(each, _terms(rest)) for each in tables])
+    bend, twist = np.max([each for _, each in known], axis=0)
+    return rest, (float(bend), float(twist)), table, True, 2 * EPSILON, averaged[:, places], places
+
+
+def _largest(activation: Activation, single: Single) -> tuple[Floats, tuple[float, float]]:
+    """Of all inputs: rests, and <s''^2> and <s'''^2>."""
+    return rests(activation, single).max(axis=0), (float(single.second.max()), float(single.third.max()))
 
 
 def chebyshev(root: Floats, low: float, high: float, number: int) -> Floats:

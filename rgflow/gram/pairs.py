@@ -108,7 +108,10 @@ class Pairs:
                     at = here
                     if self.kept[here] == part.stages[1]:
                         largest[here] = self._largest(errors, part.stages[1])
-        return np.maximum(largest, self._finish(block, K, Theta, beyond if by_series else None, advance))
+        largest = np.maximum(largest, self._finish(block, K, Theta, beyond if by_series else None, advance))
+        for stage, (of_K, of_Theta) in zip(self.kept, largest, strict=True):
+            self._refuse_lost(float(of_K), float(of_Theta), stage)
+        return largest
 
     def work(self, block: Block) -> int:
         """What ``block`` advances by in all."""
@@ -127,12 +130,16 @@ class Pairs:
         of_K, of_Theta, size = float(errors[0].max()), float(errors[1].max()), self.alone.sizes[stage]
         if route(self.activation) == ANGLES:
             of_K = float(size[0] * (of_K + size[5]))
-        if of_K > LOST * float(self.alone.sizes[stage, 0]):
+        self._refuse_lost(of_K, of_Theta, stage)
+        return of_K, of_Theta
+
+    def _refuse_lost(self, of_K: float, of_Theta: float, stage: int) -> None:
+        """AccuracyError for an error as large as K; one that is no number any more has passed all sizes."""
+        if not of_K <= LOST * float(self.alone.sizes[stage, 0]) or not np.isfinite(of_Theta):
             raise AccuracyError(
                 f"the numerical error of K, {of_K:.1e}, has grown to its size at layer {self.lines.layers[stage]}: "
                 f"the flow of {self.activation.name} runs away; choose other hyperparameters or fewer layers"
             )
-        return of_K, of_Theta
 
     def _enter(self, block: Block, K: Floats, Theta: Floats) -> None:
         """The first stage if it is kept; otherwise x.x' in place of K, of which each tile makes it."""

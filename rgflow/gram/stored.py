@@ -8,7 +8,9 @@ refuses.
 from __future__ import annotations
 
 import json
+import operator
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +102,7 @@ def _begin(
         raise InputError(
             f"{target} exists and cannot be read as a Zarr store ({error}); choose another path"
         ) from error
-    if before is None:
+    if not isinstance(before, dict):
         raise InputError(f"{target} exists and is no Gram matrix of rgflow; choose another path")
     different = [key for key in what if before.get(key) != what[key]]
     if different:
@@ -108,13 +110,23 @@ def _begin(
             f"{target} holds a Gram matrix that differs in: {', '.join(different)}; choose another path, or make the "
             "call that it belongs to"
         )
-    found: dict[tuple[int, int], NDArray[np.float64]] = {}
+    if any(name not in group for name in (*names, "numerical_error")):
+        raise StoreError(f"{target} is damaged: some of its arrays are missing; delete it and make the call again")
     finished = _finished(target)
-    text = finished.read_text(encoding="utf-8") if finished.exists() else ""
-    for line in text.split("\n")[:-1]:  # what stands after the last line break was cut short
+    lines = finished.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if finished.exists() else []
+    # What stands after the last line break was cut short; a line that is damaged tells of no block: it is found again.
+    return dict(whole for whole in (_read(line, len(layers)) for line in lines) if whole is not None)
+
+
+def _read(line: str, layers: int) -> tuple[tuple[int, int], NDArray[np.float64]] | None:
+    """The corner and the errors (layers, 2) of a line, None if it holds something else."""
+    try:
         i, j, rows = json.loads(line)
-        found[i, j] = np.array(rows)
-    return found
+        errors = np.array(rows, np.float64)
+        corner = operator.index(i), operator.index(j)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return (corner, errors) if errors.shape == (layers, 2) and np.isfinite(errors).all() else None
 
 
 def _create(
@@ -151,7 +163,12 @@ def _create(
         dims = [*(["layer"] if above else []), "sample0", "sample1"]
         array.attrs.update({"_ARRAY_DIMENSIONS": dims, **attributes(name)})
     _finished(target).unlink(missing_ok=True)
-    os.rename(part, target)
+    try:
+        os.rename(part, target)
+    except OSError:
+        shutil.rmtree(part)
+        if not target.exists():
+            raise  # not another process that began the same a moment ago
 
 
 def _finished(target: Path) -> Path:
@@ -174,10 +191,11 @@ def _compute(
     import zarr
 
     group = zarr.open_group(target, mode="r+")
-    if group.attrs["kind"] != UNFINISHED:
+    if group.attrs.get("kind") == "coefficients":
         return
+    everything = list(blocks(given, side))
     pairs = prepared(net, stages(net), given, layers, "Theta" in names, threads)
-    missing = [each for each in blocks(given, side) if each.corner not in errors]
+    missing = [each for each in everything if each.corner not in errors]
     with progress_bar(progress, "pairs of inputs", sum(map(pairs.work, missing))) as advance:
         for each in missing:
             n, m = each.rows.stop - each.rows.start, each.columns.stop - each.columns.start
@@ -189,7 +207,7 @@ def _compute(
                     _write(group[name], each, given, values, alone)
             _record(target, each, found)
             errors[each.corner] = found
-    most = np.maximum(np.max(list(errors.values()), axis=0), pairs.diagonal_errors())
+    most = np.maximum(np.max([errors[each.corner] for each in everything], axis=0), pairs.diagonal_errors())
     rows = np.array([most[:, ("K", "Theta").index(name)] for name in names])
     array: Any = group["numerical_error"]
     array[...] = rows[:, 0] if alone else rows

@@ -35,6 +35,8 @@ from rgflow.seeds import seed_sequence
 Floats = NDArray[np.float64]
 # Relative to absolute integrals, what the kernel map aims at; of two slopes it is closed.
 QUADRATURE, CLOSED = 1e-9, 1e-14
+# Of a matrix: fourth powers of its products with kernels stay floats.
+LARGEST = 1e50
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +209,13 @@ def _matrices(name: str, values: Any, N: int) -> Floats:
     found = finite(name, values)
     if found.ndim < 2 or found.shape[-2:] != (N, N):
         raise InputError(f"{name} has shape {found.shape}; for {N} inputs give (..., {N}, {N})")
+    size = np.abs(found).max(axis=(-2, -1))
+    beyond = (size > LARGEST) | ((size > 0) & (size < 1 / LARGEST))
+    if beyond.any():
+        raise InputError(
+            f"{name} holds a matrix whose largest entry is {size[beyond].flat[0]:.3g}; rescale it to between "
+            f"{1 / LARGEST:g} and {LARGEST:g}: the value is linear in it"
+        )
     return found
 
 

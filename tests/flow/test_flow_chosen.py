@@ -126,3 +126,14 @@ def test_packed_rows_are_the_plain_rows():
     )
     assert np.allclose(out, plain(flat, brackets, False)[places], rtol=1e-12, atol=1e-12 * low.max())
     assert np.allclose(bound, (high - low)[places], rtol=1e-9, atol=1e-12 * low.max())
+
+
+def test_few_sets_on_several_threads():
+    """Fewer jobs than threads take, and inputs whose probes vanish: neither an error nor a warning, and the same."""
+    net = rg.MLP.uniform(n_in=5, width=20, depth=3, activation="gelu", C_b=0.1, C_W=1.5)
+    x = np.random.default_rng(0).standard_normal((14, 5))
+    for inputs, threads in ((x[:4], 2), (x[:4], 3), (x[:7], 2)):
+        one, several = (rg.flow(net, inputs, tensors="V", threads=number) for number in (1, threads))
+        assert one.identical(several)
+    at = [tuple(row) for row in np.random.default_rng(0).integers(0, 14, (30, 4))]
+    assert rg.flow(net, x, tensors="V", at=at, threads=2).identical(rg.flow(net, x, tensors="V", at=at))

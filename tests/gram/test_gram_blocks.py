@@ -8,9 +8,11 @@ import textwrap
 
 import numpy as np
 import pytest
+import zarr
 
 import rgflow as rg
 from rgflow.errors import AccuracyError, InputError, KinkError, OrderError, StoreError
+from rgflow.gram import alike
 from rgflow.gram.gram import gram
 
 NET = rg.MLP.uniform(n_in=6, width=30, depth=4, activation="gelu", C_W=1.9, C_b=0.15)
@@ -205,3 +207,57 @@ def test_a_store_that_is_something_else(tmp_path):
     rg.save(rg.flow(NET, first_kernel=1.0, tensors="K"), tmp_path / "f.zarr")
     with pytest.raises(InputError, match="no Gram matrix"):
         gram(NET, some_inputs(5), path=tmp_path / "f.zarr")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["garbage", "[0, 0]", "{}", "5", "", "[0, 0, [[1, 2], [3, 4]]]", "[0, 0, [[NaN, 1e-15]]]", "[0.5, 0, [[1, 1]]]"],
+)
+def test_a_damaged_record_counts_for_nothing(tmp_path, line):
+    x, path = some_inputs(30), tmp_path / "k.zarr"
+    first = gram(NET, x, path=path, block=16).load()
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["kind"] = "unfinished gram"
+    group["K"][:16, :16] = -1.0
+    (tmp_path / ".k.zarr.finished").write_text(line + "\n")
+    again = gram(NET, x, path=path, block=16).load()
+    assert again.identical(first)
+
+
+def test_damaged_stores(tmp_path):
+    x = some_inputs(30)
+    for number, text in enumerate(["5", "[1]", '"a"', "{not json"]):
+        path = tmp_path / f"foreign{number}.zarr"
+        zarr.open_group(path, mode="w").attrs["computation"] = text
+        with pytest.raises(InputError, match="choose another path"):
+            gram(NET, x, path=path)
+    path = tmp_path / "k.zarr"
+    gram(NET, x, path=path)
+    del zarr.open_group(path, mode="r+")["K"]
+    with pytest.raises(StoreError, match="is damaged: some of its arrays are missing"):
+        gram(NET, x, path=path)
+
+
+def test_another_process_begins_the_same_store_a_moment_earlier(tmp_path, monkeypatch):
+    x, path = some_inputs(30), tmp_path / "k.zarr"
+    gram(NET, x, path=tmp_path / "theirs.zarr", block=16)
+    rename, earlier = os.rename, []
+
+    def late(source, target):
+        earlier.append(target)
+        rename(tmp_path / "theirs.zarr", target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    ds = gram(NET, x, path=path, block=16)
+    assert earlier == [path]
+    within(ds.load(), gram(NET, x))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["k.zarr"]
+
+
+def test_inputs_alone_a_few_at_a_time(monkeypatch):
+    net = rg.MLP.uniform(n_in=6, width=3, depth=4, activation="tanh", C_W=1.5)
+    x = some_inputs(20) * np.geomspace(0.01, 10.0, 20)[:, None]
+    whole = gram(net, x)
+    monkeypatch.setattr(alike, "TOGETHER", 3)
+    within(gram(net, x), whole)

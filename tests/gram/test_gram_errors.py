@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rgflow as rg
+from rgflow.errors import AccuracyError
 from rgflow.gram.arcs import arcs, closed
 from rgflow.gram.gram import gram
 from rgflow.gram.hermite import direct
@@ -52,3 +53,16 @@ def test_closed_averages(activation):
         for name in ("square", "slope", "answer", "second", "third"):
             value, other = (float(np.max(getattr(each, name))) for each in (found, there))
             assert value == pytest.approx(other, rel=2e-14, abs=0), (name, K)
+
+
+@pytest.mark.parametrize(
+    ("activation", "C_W", "depth"), [("erf", 2.0, 200), ("sign(z)", 1.5, 9)], ids=["beyond numbers", "by quadrature"]
+)
+def test_chaos_that_has_eaten_all_digits_is_refused(activation, C_W, depth):
+    """Nearly antiparallel inputs of a chaotic network: its error passes K, or the largest float."""
+    x = np.random.default_rng(0).standard_normal((12, 7))
+    x[1] = -x[0] * (1 + 1e-7)
+    x[2] = x[3] + 1e-6 * x[4]
+    net = rg.MLP.uniform(n_in=7, width=3, depth=depth, activation=activation, C_W=C_W, C_b=0.0)
+    with pytest.raises(AccuracyError, match="has grown to its size at layer"):
+        gram(net, x, kinks="almost_everywhere", tensors="K")

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import rgflow as rg
 from rgflow.brackets import gaussian_moments
+from rgflow.errors import InputError
 from rgflow.predict import contractions, quadratic_forms
 from rgflow.predict.bayes.kernel_map import kernel_map
 from rgflow.predict.contractions import contract, pulled
@@ -238,3 +239,14 @@ def test_averages_of_few_draws_are_refused(monkeypatch):
     monkeypatch.setattr(quadratic_forms, "LOST", 1e-4)
     with pytest.raises(rg.AccuracyError, match="more draws"):
         contract(net, x, left=left, draws=1024)
+
+
+@pytest.mark.parametrize("size", [1e60, 1e-60])
+def test_matrices_that_leave_the_range_of_floats_are_refused(size):
+    net = rg.MLP.uniform(n_in=3, width=9, depth=3, activation="tanh", C_W=1.5)
+    x = np.eye(3)
+    with pytest.raises(InputError, match=r"left holds a matrix whose largest entry is 1e[+-]60; rescale it"):
+        contract(net, x, left=[np.eye(3), size * np.eye(3)])
+    one, small = (contract(net, x, left=s * np.eye(3), seed=0, draws=1024) for s in (1.0, 2.0**-160))
+    assert small.value == one.value * 2.0**-320
+    assert small.standard_error == one.standard_error * 2.0**-320
