@@ -152,7 +152,7 @@ def _refuse_constant(variance: Floats) -> None:
 
 
 def _gaussian_entropy(variance: Floats, m: int) -> Floats:
-    return np.asarray(m / 2 * np.log(2 * np.pi * np.e * variance), np.float64)
+    return np.asarray(m / 2 * np.log(2 * np.pi * math.e * variance), np.float64)
 
 
 def _at(series: Any, m: int, v: Floats) -> Floats:
