@@ -18,6 +18,7 @@ indices raised with the inverse kernel; for one input it is known to the next po
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
