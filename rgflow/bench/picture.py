@@ -96,7 +96,7 @@ def _frame(ax: Any, groups: dict[str, list[Row]], lines: int) -> None:
     drawn = [row for group in groups.values() for row in group]
     low = min(min(row.low, row.promise or row.low) for row in drawn)
     ax.set_xscale("log")
-    ax.set_xlim(min(0.4, low / 1.5), LIMIT * 400)
+    ax.set_xlim(min(0.4, low / 1.5), LIMIT * 2000)
     ax.set_xticks([0.5, 1, 2, 5, 10, 100, 1000, 10000], labels=["0.5", "1", "2", "5", "10", "100", "1000", "10 000"])
     ax.minorticks_off()
     ax.axvline(1, color=GREY, lw=1, zorder=3)
