@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,11 @@ from rgflow.brackets.smooth import Entry
 from rgflow.errors import AccuracyError
 
 Array = NDArray[np.float64]
+_Kind = TypeVar("_Kind", bound=np.generic)
 DEGREE = 12
 EMPTY, KNOWN, UNKNOWN = 0, 1, 2  # of a cell: not made yet, made, cannot be made
 EPSILON = float(np.finfo(np.float64).eps)
-_COARSE, _FINE = 51, 46  # bits cut off: 8 cells in an octave, or up to 64 where a bracket varies faster
+_COARSE, _FINE = 51, 46  # bits cut off: 2 cells in an octave, or up to 64 where a bracket varies faster
 _GOOD = 4e-14  # of the average of the absolute integrand: what finer cells would improve
 _ENOUGH = 1e-6  # beyond this a number is refused
 _NOTHING = 1e-20
@@ -161,13 +162,13 @@ class Tables:
         high = max(last, self.low + old - 1) if old else last
         shape, place = high - low + 1, self.low - low if old else 0
 
-        def moved(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        def moved(array: NDArray[_Kind]) -> NDArray[_Kind]:
             wider = np.zeros((shape, *array.shape[1:]), array.dtype)
             wider[place : place + old] = array
             return wider
 
-        self.centre, self.inverse, self.state = moved(self.centre), moved(self.inverse), moved(self.state)  # type: ignore[assignment]
-        self.coefficient, self.doubt = moved(self.coefficient), moved(self.doubt)  # type: ignore[assignment]
+        self.centre, self.inverse, self.state = moved(self.centre), moved(self.inverse), moved(self.state)
+        self.coefficient, self.doubt = moved(self.coefficient), moved(self.doubt)
         self.low = low
 
     def _fill(self, names: NDArray[np.int64]) -> bool:
