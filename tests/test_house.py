@@ -42,7 +42,7 @@ BELOW = {
     "bench": ("sweeps",),
     "cli": ("plots", "bench"),
 }
-GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled"}
+GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled", "threads"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
@@ -51,6 +51,7 @@ OUTSIDE = {
     "discovery": set(),
     "progress": {"rich"},
     "jit": {"numba"},
+    "threads": {"threadpoolctl"},
     "labelled": {"numpy", "xarray"},
     "algebra": {"sympy"},
     "layers": set(),

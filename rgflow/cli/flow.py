@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -235,9 +234,10 @@ def _sample(
 ) -> xarray.Dataset:
     from rgflow.cli.screen import note, results
     from rgflow.sampling import sample
+    from rgflow.threads import cores, single_products
 
     note(f"sampling {networks} networks: {', '.join(names)} (seed {seed})")
-    with _one_thread_each():
+    with single_products():  # our threads share the processors
         return sample(
             net,
             shown.inputs,
@@ -245,22 +245,10 @@ def _sample(
             tensors=names,
             networks=networks,
             seed=seed,
-            threads=threads or os.cpu_count() or 1,
+            threads=threads or cores(),
             kinks=kinks,
             progress=progress and results().is_terminal,
         )
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Our threads share the processors; matrix products with threads of their own would wait for each other."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # it comes with scikit-learn; without it sampling is slower, not wrong
-        yield
-        return
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def _write(ds: xarray.Dataset, mc: xarray.Dataset | None, plot: Path | None, save: Path | None, quiet: bool) -> None:

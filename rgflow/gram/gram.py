@@ -18,6 +18,7 @@ from rgflow.gram.inputs import Inputs, read
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
 from rgflow.progress import progress_bar
+from rgflow.threads import single_products
 
 if TYPE_CHECKING:
     import os
@@ -104,12 +105,13 @@ def gram(
         refuse_kinks(net.activation, (((1,), 0), ((1,), 0)))
     side = None if block is None else whole("block", block, 1)
     workers = None if threads is None else whole("threads", threads, 1)
-    given = read(net, inputs, others, first_kernel)
-    if path is not None:
-        from rgflow.gram.stored import stored
+    with single_products():
+        given = read(net, inputs, others, first_kernel)
+        if path is not None:
+            from rgflow.gram.stored import stored
 
-        return stored(net, given, names, chosen, alone, path, side or BLOCK_ON_DISK, workers, progress)
-    found = matrices(net, stages(net), given, chosen, names, side or BLOCK_IN_MEMORY, workers, progress)
+            return stored(net, given, names, chosen, alone, path, side or BLOCK_ON_DISK, workers, progress)
+        found = matrices(net, stages(net), given, chosen, names, side or BLOCK_IN_MEMORY, workers, progress)
     values = {"K": found.K, "Theta": found.Theta}
     return labelled(net, {name: values[name] for name in names}, found.errors, chosen, alone)
 

@@ -46,7 +46,7 @@ class Inputs:
         return self.rows == self.columns
 
     def overlap(self, rows: slice, columns: slice, out: Floats) -> None:
-        """n x.x'/n_0 of a block into ``out``, n = ``divisor``: of a square block with points NumPy computes half."""
+        """n x.x'/n_0 of a block into ``out``, n = ``divisor``."""
         if self.points is not None:
             np.matmul(self.points[rows], self.points[columns].T, out=out)
             return

@@ -47,7 +47,7 @@ def asin_square(z: float) -> float:
     return p * z + 0.1666666666666665
 
 
-@static(*FAST, inlined=True)
+@static()
 def largest(high: int, values: Array, found: Array) -> None:
     """max |values| of each row of lanes, NaN ignored.
 
@@ -63,7 +63,7 @@ def largest(high: int, values: Array, found: Array) -> None:
         bits[i] = most
 
 
-@static(*FAST, inlined=True)
+@static()
 def smallest(high: int, values: Array, found: Array) -> None:
     """The smallest of each row of values that are not negative, likewise."""
     words, bits = values.view(np.int64), found.view(np.int64)
@@ -180,7 +180,7 @@ def line(
                     tan[i, j] += w2 * ss[i, j] + w3 * k[i, j] + (w4 + w5 * dd[i, j]) * h[i, j]
 
 
-@static(inlined=True)
+@static()
 def begin(high: int, wide: int, matrix: Array, i0: int, j0: int, first: Array, k: Array, h: Array) -> None:
     """A tile of K and Theta of the first stage from x.x' in ``matrix``; first : (n_0, C_b, C_W, lambda_b, lambda_W)."""
     n_0, C_b, C_W, lambda_b, lambda_W = first[0], first[1], first[2], first[3], first[4]
@@ -192,7 +192,7 @@ def begin(high: int, wide: int, matrix: Array, i0: int, j0: int, first: Array, k
             h[i, j] = overlap * lambda_W + lambda_b
 
 
-@static(*FAST, inlined=True)
+@static()
 def enter(high: int, wide: int, matrix: Array, i0: int, j0: int, k: Array) -> None:
     """A tile of a matrix."""
     for i in range(high):
@@ -201,7 +201,7 @@ def enter(high: int, wide: int, matrix: Array, i0: int, j0: int, k: Array) -> No
             k[i, j] = row[j]
 
 
-@static(*FAST, inlined=True)
+@static()
 def cover(high: int, wide: int, from_diagonal: int, labels_r: Array, labels_c: Array, k: Array) -> None:
     """Zero a tile beside its matrix, where inputs are equal, and up to column i + from_diagonal of row i."""
     for i in range(high):
@@ -219,7 +219,7 @@ def cover(high: int, wide: int, from_diagonal: int, labels_r: Array, labels_c: A
             k[i, j] = 0.0
 
 
-@static(*FAST, inlined=True)
+@static()
 def leave(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: int, k: Array) -> None:
     """The tile, beyond the diagonal, to its matrix."""
     for i in range(high):
@@ -229,7 +229,7 @@ def leave(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: 
             row[j] = values[j]
 
 
-@static(*FAST, inlined=True)
+@static()
 def mirror(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: int, k: Array) -> None:
     """The same tile to the other side of the diagonal, where its corner is (j0, i0)."""
     for j in range(wide):
@@ -273,7 +273,7 @@ def series(
             d[j] = q
 
 
-@static(*FAST, inlined=True)
+@static()
 def smooth_errors(size: Array, top: float, u: float, bad: Array) -> None:
     """Errors of <s s> and <s' s'> of a smooth sigma: from K_ab, from K_aa and K_bb, and ``u`` of their own."""
     bad[2] = top * bad[0] + size[4] * size[2] * size[5] + u * (size[2] ** 2 + size[0] * size[3] ** 2)
@@ -281,218 +281,224 @@ def smooth_errors(size: Array, top: float, u: float, bad: Array) -> None:
     bad[4] = top
 
 
-@static(*FAST)
-def flow_pairs(
-    closed: Array,
-    first: Array,
-    K_before: Array,
-    T_before: Array,
-    K: Array,
-    T: Array,
-    corner: Array,
-    mirrored: bool,
-    errors: Array,
-    beyond: Array,
-    rows: Array,
-    triangular: bool,
-    labels_r: Array,
-    labels_c: Array,
-    inverse_r: Array,
-    inverse_c: Array,
-    mean_r: Array,
-    mean_c: Array,
-    B_r: Array,
-    B_c: Array,
-    starts: Array,
-    tails: Array,
-    shape: Array,
-    sizes: Array,
-    constants: Array,
-    coefficients: Array,
-    averaged: Array,
-) -> None:
-    """K and Theta of the pairs (rows, all columns) from one stage to a later one.
+def _through(by_angles: bool, by_arcs: bool) -> Any:
+    """The loops of one way to average: what the others need is not compiled."""
 
-    Parameters
-    ----------
-    closed : empty for a series; (0, alpha^2, beta^2) of two slopes; (1,) of erf; (2,) of gelu
-    first : empty, or, where K_before holds x.x', (n_0, C_b, C_W, lambda_b, lambda_W) of the first layer
-    K_before, T_before, K, T : whole matrices, the former may be the latter; T are (0, 0) where Theta is not wanted; the
-        block of n rows and m columns begins at ``corner``
-    mirrored : of a square block, the other half is written too
-    errors : (2, n, chunks of lanes), of K (of two slopes: of rho) and of Theta, in place
-    beyond : (n,), set where a row holds pairs whose series are too long, which are left as NaN
-    rows : (first, last + 1)
-    triangular : columns are rows: only pairs beyond the diagonal
-    labels_r, labels_c : (n,), (m,); pairs of equal labels are equal inputs, known alone
-    inverse, mean : (S, inputs): 1/sqrt(K_aa), and <s_a> or, of two slopes, sqrt(K_aa); K_aa and the norms of ``arcs``;
-        columns padded to whole chunks
-    B_r, B_c : (terms, inputs), scaled Hermite coefficients; those of stage t begin at starts[t]
-    tails : (terms + S,), of stage t from starts[t] + t on: what is left after so many terms, of <s' s'>
-    shape : (step, odd, b): powers rho^(step m + odd), and the constant part of <s' s'>
-    sizes : (S, 8): see ``rgflow.gram.single.Alone.sizes``
-    constants, coefficients, averaged : of these stages (``rgflow.gram.lines``); the first stage is known
-    """
-    stages, reach = coefficients.shape[:2]
-    slots = reach + 1
-    by_angles = closed.size == 3
-    by_arcs = closed.size == 1
-    tangent = T.size > 0
-    k = np.zeros((slots, ROWS, LANES))
-    h = np.zeros((slots, ROWS, LANES))
-    ss = np.zeros((slots, ROWS, LANES))
-    dd = np.zeros((slots, ROWS, LANES))
-    # per slot and row: errors of K, Theta, <s s>, <s' s'>, and the largest |<s' s'>|
-    doubt = np.zeros((slots, ROWS, 5))
-    rho = np.zeros((ROWS, LANES))
-    x, v, d = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    tops, gaps, far = np.zeros(ROWS), np.zeros(ROWS), np.zeros(ROWS)
-    numbers = np.zeros(ROWS, np.int64)
-    lefts = np.zeros(ROWS)
-    longest = STEP
-    for t in range(stages):
-        longest = max(longest, starts[t + 1] - starts[t])
-    a = np.zeros((ROWS, longest))
-    columns = len(labels_c)
-    up, left_of = corner[0], corner[1]
-    for i0 in range(rows[0], rows[1], ROWS):
-        high = min(ROWS, rows[1] - i0)
-        for chunk in range(i0 // LANES if triangular else 0, (columns + LANES - 1) // LANES):
-            j0 = chunk * LANES
-            wide = min(LANES, columns - j0)
-            here_r, here_c = labels_r[i0 : i0 + high], labels_c[j0 : j0 + wide]
-            diagonal = i0 - j0 if triangular else -ROWS - 1
-            if first.size > 0:
-                begin(high, wide, K_before, up + i0, left_of + j0, first, k[0], h[0])
-            else:
-                enter(high, wide, K_before, up + i0, left_of + j0, k[0])
-                if tangent:
-                    enter(high, wide, T_before, up + i0, left_of + j0, h[0])
-            cover(high, wide, diagonal, here_r, here_c, k[0])
-            cover(high, wide, diagonal, here_r, here_c, h[0])
-            for i in range(high):
-                doubt[0, i, 0] = errors[0, i0 + i, chunk]
-                doubt[0, i, 1] = errors[1, i0 + i, chunk]
-            for t in range(stages):
-                here = t % slots
-                size = sizes[t]
-                if t > 0:
-                    for b in range(min(reach, t)):
-                        at = (t - 1 - b) % slots
-                        line(
-                            high,
-                            b == 0,
-                            constants[t],
-                            coefficients[t, b],
-                            k[at],
-                            h[at],
-                            ss[at],
-                            dd[at],
-                            k[here],
-                            h[here],
-                            tangent,
-                        )
-                    for i in range(high):
-                        error, wrong = 4 * EPSILON * size[0], 4 * EPSILON * size[1]
-                        if by_angles:
-                            error = 12 * EPSILON + size[4]
+    @static(*FAST)
+    def flow_pairs(
+        closed: Array,
+        first: Array,
+        K_before: Array,
+        T_before: Array,
+        K: Array,
+        T: Array,
+        corner: Array,
+        mirrored: bool,
+        errors: Array,
+        beyond: Array,
+        rows: Array,
+        triangular: bool,
+        labels_r: Array,
+        labels_c: Array,
+        inverse_r: Array,
+        inverse_c: Array,
+        mean_r: Array,
+        mean_c: Array,
+        B_r: Array,
+        B_c: Array,
+        starts: Array,
+        tails: Array,
+        shape: Array,
+        sizes: Array,
+        constants: Array,
+        coefficients: Array,
+        averaged: Array,
+    ) -> None:
+        """K and Theta of the pairs (rows, all columns) from one stage to a later one.
+
+        Parameters
+        ----------
+        closed : empty for a series; (0, alpha^2, beta^2) of two slopes; (1,) of erf; (2,) of gelu
+        first : empty, or, where K_before holds x.x', (n_0, C_b, C_W, lambda_b, lambda_W) of the first layer
+        K_before, T_before, K, T : whole matrices, the former may be the latter; T are (0, 0) where Theta is not wanted;
+            the block of n rows and m columns begins at ``corner``
+        mirrored : of a square block, the other half is written too
+        errors : (2, n, chunks of lanes), of K (of two slopes: of rho) and of Theta, in place
+        beyond : (n,), set where a row holds pairs whose series are too long, which are left as NaN
+        rows : (first, last + 1)
+        triangular : columns are rows: only pairs beyond the diagonal
+        labels_r, labels_c : (n,), (m,); pairs of equal labels are equal inputs, known alone
+        inverse, mean : (S, inputs): 1/sqrt(K_aa), and <s_a> or, of two slopes, sqrt(K_aa); K_aa and the norms of
+            ``arcs``; columns padded to whole chunks
+        B_r, B_c : (terms, inputs), scaled Hermite coefficients; those of stage t begin at starts[t]
+        tails : (terms + S,), of stage t from starts[t] + t on: what is left after so many terms, of <s' s'>
+        shape : (step, odd, b): powers rho^(step m + odd), and the constant part of <s' s'>
+        sizes : (S, 8): see ``rgflow.gram.single.Alone.sizes``
+        constants, coefficients, averaged : of these stages (``rgflow.gram.lines``); the first stage is known
+        """
+        stages, reach = coefficients.shape[:2]
+        slots = reach + 1
+        tangent = T.size > 0
+        k = np.zeros((slots, ROWS, LANES))
+        h = np.zeros((slots, ROWS, LANES))
+        ss = np.zeros((slots, ROWS, LANES))
+        dd = np.zeros((slots, ROWS, LANES))
+        # per slot and row: errors of K, Theta, <s s>, <s' s'>, and the largest |<s' s'>|
+        doubt = np.zeros((slots, ROWS, 5))
+        rho = np.zeros((ROWS, LANES))
+        x, v, d = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+        tops, gaps, far = np.zeros(ROWS), np.zeros(ROWS), np.zeros(ROWS)
+        numbers = np.zeros(ROWS, np.int64)
+        lefts = np.zeros(ROWS)
+        longest = STEP
+        for t in range(stages):
+            longest = max(longest, starts[t + 1] - starts[t])
+        a = np.zeros((ROWS, longest))
+        columns = len(labels_c)
+        up, left_of = corner[0], corner[1]
+        for i0 in range(rows[0], rows[1], ROWS):
+            high = min(ROWS, rows[1] - i0)
+            for chunk in range(i0 // LANES if triangular else 0, (columns + LANES - 1) // LANES):
+                j0 = chunk * LANES
+                wide = min(LANES, columns - j0)
+                here_r, here_c = labels_r[i0 : i0 + high], labels_c[j0 : j0 + wide]
+                diagonal = i0 - j0 if triangular else -ROWS - 1
+                if first.size > 0:
+                    begin(high, wide, K_before, up + i0, left_of + j0, first, k[0], h[0])
+                else:
+                    enter(high, wide, K_before, up + i0, left_of + j0, k[0])
+                    if tangent:
+                        enter(high, wide, T_before, up + i0, left_of + j0, h[0])
+                cover(high, wide, diagonal, here_r, here_c, k[0])
+                cover(high, wide, diagonal, here_r, here_c, h[0])
+                for i in range(high):
+                    doubt[0, i, 0] = errors[0, i0 + i, chunk]
+                    doubt[0, i, 1] = errors[1, i0 + i, chunk]
+                for t in range(stages):
+                    here = t % slots
+                    size = sizes[t]
+                    if t > 0:
                         for b in range(min(reach, t)):
                             at = (t - 1 - b) % slots
-                            w, below = coefficients[t, b], sizes[t - 1 - b]
-                            of_k, of_t = doubt[at, i, 0], doubt[at, i, 1]
-                            of_ss, of_dd = doubt[at, i, 2], doubt[at, i, 3]
-                            if by_angles:  # of correlations; a smaller kernel weighs less
-                                error += size[7] * (abs(w[0]) * of_ss + abs(w[1]) * of_k)
-                                of_ss = below[0] * (of_ss + (closed[1] + closed[2]) * below[5])
-                                of_k = below[0] * (of_k + below[5])
-                            else:
-                                error += abs(w[0]) * of_ss + abs(w[1]) * of_k
-                            wrong += abs(w[2]) * of_ss + abs(w[3]) * of_k + abs(w[4]) * of_t
-                            wrong += abs(w[5]) * (doubt[at, i, 4] * of_t + below[1] * of_dd)
-                        doubt[here, i, 0] = error
-                        doubt[here, i, 1] = wrong
-                if not averaged[t] or t == stages - 1:
-                    continue
-                inverse, mean = inverse_r[t, i0 : i0 + high], mean_r[t, i0 : i0 + high]
-                inverses, means = inverse_c[t, j0 : j0 + LANES], mean_c[t, j0 : j0 + LANES]
-                if by_angles:
-                    angles(high, k[here], inverse, inverses, mean, means, closed, ss[here], dd[here], rho)
+                            line(
+                                high,
+                                b == 0,
+                                constants[t],
+                                coefficients[t, b],
+                                k[at],
+                                h[at],
+                                ss[at],
+                                dd[at],
+                                k[here],
+                                h[here],
+                                tangent,
+                            )
+                        for i in range(high):
+                            error, wrong = 4 * EPSILON * size[0], 4 * EPSILON * size[1]
+                            if by_angles:
+                                error = 12 * EPSILON + size[4]
+                            for b in range(min(reach, t)):
+                                at = (t - 1 - b) % slots
+                                w, below = coefficients[t, b], sizes[t - 1 - b]
+                                of_k, of_t = doubt[at, i, 0], doubt[at, i, 1]
+                                of_ss, of_dd = doubt[at, i, 2], doubt[at, i, 3]
+                                if by_angles:  # of correlations; a smaller kernel weighs less
+                                    error += size[7] * (abs(w[0]) * of_ss + abs(w[1]) * of_k)
+                                    of_ss = below[0] * (of_ss + (closed[1] + closed[2]) * below[5])
+                                    of_k = below[0] * (of_k + below[5])
+                                else:
+                                    error += abs(w[0]) * of_ss + abs(w[1]) * of_k
+                                wrong += abs(w[2]) * of_ss + abs(w[3]) * of_k + abs(w[4]) * of_t
+                                wrong += abs(w[5]) * (doubt[at, i, 4] * of_t + below[1] * of_dd)
+                            doubt[here, i, 0] = error
+                            doubt[here, i, 1] = wrong
+                    if not averaged[t] or t == stages - 1:
+                        continue
+                    inverse, mean = inverse_r[t, i0 : i0 + high], mean_r[t, i0 : i0 + high]
+                    inverses, means = inverse_c[t, j0 : j0 + LANES], mean_c[t, j0 : j0 + LANES]
+                    if by_angles:
+                        angles(high, k[here], inverse, inverses, mean, means, closed, ss[here], dd[here], rho)
+                        largest(high, dd[here], tops)
+                        smallest(high, rho, gaps)
+                        for i in range(high):
+                            e = doubt[here, i]
+                            # of <s s> = sqrt(K_aa K_bb) J(rho), relative to that root: what rho does
+                            e[2] = tops[i] * e[0] + (closed[1] + closed[2]) * size[6]
+                            turn = e[0] + 4 * EPSILON
+                            e[3] = closed[2] * 0.6366197723675814 * turn / math.sqrt(max(gaps[i], turn))
+                            e[3] += size[6] * (closed[1] + closed[2])
+                            e[4] = tops[i]
+                        continue
+                    if by_arcs:
+                        arcs(high, k[here], mean, means, inverse, inverses, closed[0] == 2.0, ss[here], dd[here])
+                        largest(high, dd[here], tops)
+                        for i in range(high):
+                            smooth_errors(size, tops[i], size[6], doubt[here, i])
+                        continue
+                    start = starts[t]
+                    count = starts[t + 1] - start
+                    step, odd, b = shape
+                    needed = 0
+                    for i in range(high):
+                        for j in range(LANES):
+                            rho[i, j] = k[here, i, j] * (inverse[i] * inverses[j])
+                    largest(high, rho, far)
+                    for i in range(high):
+                        kk, correlation = k[here, i], rho[i]
+                        near = min(far[i], 1.0)
+                        power = near if step == 1.0 else near * near
+                        less = power**STEP
+                        number = 0
+                        left = near if odd == 1.0 else 1.0
+                        while number < count and left * tails[start + t + number] > ENOUGH:
+                            number += STEP
+                            left *= less
+                        left *= tails[start + t + number]
+                        if left > DOUBTFUL:
+                            left = 0.0
+                            for j in range(LANES):
+                                one = abs(correlation[j])
+                                one = (one if odd == 1.0 else 1.0) * one ** (step * count) * tails[start + t + count]
+                                if one > DOUBTFUL:
+                                    kk[j] = np.nan
+                                    correlation[j] = np.nan
+                                    beyond[i0 + i] = 1
+                                else:
+                                    left = max(left, one)
+                        numbers[i], lefts[i] = number, left
+                        needed = max(needed, number)
+                    for m in range(needed):
+                        for i in range(high):
+                            a[i, m] = B_r[start + m, i0 + i]
+                    for i in range(high):
+                        kk, correlation, left = k[here, i], rho[i], lefts[i]
+                        series(correlation, a[i], B_c, start, numbers[i], j0, step == 2.0, x, v, d)
+                        own = mean[i]
+                        s, e = ss[here, i], dd[here, i]
+                        if odd == 1.0:
+                            for j in range(LANES):
+                                s[j] = own * means[j] + kk[j] * (b + correlation[j] * v[j])
+                                e[j] = b + 2.0 * correlation[j] * (v[j] + x[j] * d[j])
+                        else:
+                            for j in range(LANES):
+                                s[j] = own * means[j] + kk[j] * (b + v[j])
+                                e[j] = b + v[j] + step * x[j] * d[j]
                     largest(high, dd[here], tops)
-                    smallest(high, rho, gaps)
                     for i in range(high):
-                        e = doubt[here, i]
-                        # of <s s> = sqrt(K_aa K_bb) J(rho), relative to that root: what rho does
-                        e[2] = tops[i] * e[0] + (closed[1] + closed[2]) * size[6]
-                        turn = e[0] + 4 * EPSILON
-                        e[3] = closed[2] * 0.6366197723675814 * turn / math.sqrt(max(gaps[i], turn))
-                        e[3] += size[6] * (closed[1] + closed[2])
-                        e[4] = tops[i]
-                    continue
-                if by_arcs:
-                    arcs(high, k[here], mean, means, inverse, inverses, closed[0] == 2.0, ss[here], dd[here])
-                    largest(high, dd[here], tops)
-                    for i in range(high):
-                        smooth_errors(size, tops[i], size[6], doubt[here, i])
-                    continue
-                start = starts[t]
-                count = starts[t + 1] - start
-                step, odd, b = shape
-                needed = 0
-                for i in range(high):
-                    for j in range(LANES):
-                        rho[i, j] = k[here, i, j] * (inverse[i] * inverses[j])
-                largest(high, rho, far)
-                for i in range(high):
-                    kk, correlation = k[here, i], rho[i]
-                    near = min(far[i], 1.0)
-                    power = near if step == 1.0 else near * near
-                    less = power**STEP
-                    number = 0
-                    left = near if odd == 1.0 else 1.0
-                    while number < count and left * tails[start + t + number] > ENOUGH:
-                        number += STEP
-                        left *= less
-                    left *= tails[start + t + number]
-                    if left > DOUBTFUL:
-                        left = 0.0
-                        for j in range(LANES):
-                            one = abs(correlation[j])
-                            one = (one if odd == 1.0 else 1.0) * one ** (step * count) * tails[start + t + count]
-                            if one > DOUBTFUL:
-                                kk[j] = np.nan
-                                correlation[j] = np.nan
-                                beyond[i0 + i] = 1
-                            else:
-                                left = max(left, one)
-                    numbers[i], lefts[i] = number, left
-                    needed = max(needed, number)
-                for m in range(needed):
-                    for i in range(high):
-                        a[i, m] = B_r[start + m, i0 + i]
-                for i in range(high):
-                    kk, correlation, left = k[here, i], rho[i], lefts[i]
-                    series(correlation, a[i], B_c, start, numbers[i], j0, step == 2.0, x, v, d)
-                    own = mean[i]
-                    s, e = ss[here, i], dd[here, i]
-                    if odd == 1.0:
-                        for j in range(LANES):
-                            s[j] = own * means[j] + kk[j] * (b + correlation[j] * v[j])
-                            e[j] = b + 2.0 * correlation[j] * (v[j] + x[j] * d[j])
-                    else:
-                        for j in range(LANES):
-                            s[j] = own * means[j] + kk[j] * (b + v[j])
-                            e[j] = b + v[j] + step * x[j] * d[j]
-                largest(high, dd[here], tops)
-                for i in range(high):
-                    smooth_errors(size, tops[i], size[6] + lefts[i], doubt[here, i])
-            last = (stages - 1) % slots
-            leave(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
-            if tangent:
-                leave(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
-            if mirrored:
-                mirror(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
+                        smooth_errors(size, tops[i], size[6] + lefts[i], doubt[here, i])
+                last = (stages - 1) % slots
+                leave(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
                 if tangent:
-                    mirror(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
-            for i in range(high):
-                errors[0, i0 + i, chunk] = doubt[last, i, 0]
-                errors[1, i0 + i, chunk] = doubt[last, i, 1]
+                    leave(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
+                if mirrored:
+                    mirror(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
+                    if tangent:
+                        mirror(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
+                for i in range(high):
+                    errors[0, i0 + i, chunk] = doubt[last, i, 0]
+                    errors[1, i0 + i, chunk] = doubt[last, i, 1]
+
+    return flow_pairs
+
+
+pairs_by_series, pairs_by_angles, pairs_by_arcs = _through(False, False), _through(True, False), _through(False, True)

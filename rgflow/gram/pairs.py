@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,15 +16,17 @@ from rgflow.errors import AccuracyError, InputError
 from rgflow.gram.arcs import arcs
 from rgflow.gram.hermite import EPSILON, shape
 from rgflow.gram.inputs import Inputs
-from rgflow.gram.kernels import LANES, ROWS, flow_pairs
+from rgflow.gram.kernels import LANES, ROWS, pairs_by_angles, pairs_by_arcs, pairs_by_series
 from rgflow.gram.lines import Lines, lines
 from rgflow.gram.one_by_one import PAIRS, by_quadrature
-from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, Alone, alone, route
+from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, SERIES, Alone, alone, route
 from rgflow.gram.tables import Block, Tables, tables
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
+from rgflow.threads import cores
 
 Floats = NDArray[np.float64]
+FLOW_PAIRS = {SERIES: pairs_by_series, ANGLES: pairs_by_angles, ARCS: pairs_by_arcs}
 PANEL = 128  # rows of overlaps at a time
 
 
@@ -90,7 +91,8 @@ class Pairs:
         errors, beyond = np.zeros((2, n, -(-m // LANES))), np.zeros(n, np.int64)
         largest = np.zeros((len(self.kept), 2))
         by_series = route(self.activation) != QUADRATURE
-        self._enter(block, K[0], Theta[0])
+        if self.kept[0] == 0:
+            self._first(block, K[0], Theta[0])
         two_slopes = route(self.activation) == ANGLES
         errors[0] = 8 * EPSILON if two_slopes else 4 * EPSILON * self.alone.sizes[0, 0]
         errors[1] = 4 * EPSILON * self.alone.sizes[0, 1]
@@ -103,7 +105,7 @@ class Pairs:
                 for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
                     here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
                     task = _Task(self, block, part, K, Theta, errors, beyond, (at, here))
-                    for count in each(task.run, _parts(n, self.threads)):
+                    for count in each(task.run, _parts(n)):
                         advance(count)
                     at = here
                     if self.kept[here] == part.stages[1]:
@@ -141,18 +143,18 @@ class Pairs:
                 f"the flow of {self.activation.name} runs away; choose other hyperparameters or fewer layers"
             )
 
-    def _enter(self, block: Block, K: Floats, Theta: Floats) -> None:
-        """The first stage if it is kept; otherwise x.x' in place of K, of which each tile makes it."""
-        place = block.place
-        self.inputs.overlap(block.rows, block.columns, K[place])
-        if self.kept[0] == 0:
-            C_b, C_W, lambda_b, lambda_W = self.lines.first
-            K[place] /= self.inputs.divisor
-            if self.tangent:
-                np.multiply(K[place], lambda_W, out=Theta[place])
-                Theta[place] += lambda_b
-            K[place] *= C_W
-            K[place] += C_b
+    def _first(self, block: Block, K: Floats, Theta: Floats) -> None:
+        """The first stage, where it is kept."""
+        C_b, C_W, lambda_b, lambda_W = self.lines.first
+        K = K[block.place]
+        self.inputs.overlap(block.rows, block.columns, K)
+        K /= self.inputs.divisor
+        if self.tangent:
+            Theta = Theta[block.place]
+            np.multiply(K, lambda_W, out=Theta)
+            Theta += lambda_b
+        K *= C_W
+        K += C_b
 
     def _finish(self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]) -> Floats:
         """Pairs without a series, and equal inputs; errors (kept, 2) of the former."""
@@ -214,10 +216,12 @@ class _Task(NamedTuple):
         pairs, block, (start, stop) = self.pairs, self.block, self.tables.stages
         before, here = self.kept
         (i, j), n = block.corner, block.columns.stop - block.columns.start
+        if start == 0 < pairs.kept[0]:
+            self._overlap(rows)
         stages = slice(start, stop + 1)
         closed, form = _ways(pairs.activation)
         (inverse_r, mean_r, B_r), (inverse_c, mean_c, B_c) = self.tables.rows, self.tables.columns
-        flow_pairs(
+        FLOW_PAIRS[route(pairs.activation)](
             closed,
             np.array([pairs.inputs.divisor, *pairs.lines.first] if start == 0 < pairs.kept[0] else [], np.float64),
             self.K[before],
@@ -248,6 +252,16 @@ class _Task(NamedTuple):
         )
         return int((rows[1] - rows[0]) * n * (stop - start))
 
+    def _overlap(self, rows: tuple[int, int]) -> None:
+        """x.x' in place of K: of a square block from the diagonal on, so that no other rows are touched."""
+        (i, j), (first, last) = self.block.corner, rows
+        of, columns = self.block.rows, self.block.columns
+        left = first if self.block.square else 0
+        place = self.K[self.kept[0], i + first : i + last, j + left : j + columns.stop - columns.start]
+        self.pairs.inputs.overlap(
+            slice(of.start + first, of.start + last), slice(columns.start + left, columns.stop), place
+        )
+
 
 def _ways(activation: Activation) -> tuple[Floats, Floats]:
     """``closed`` and ``shape`` of flow_pairs."""
@@ -260,18 +274,13 @@ def _ways(activation: Activation) -> tuple[Floats, Floats]:
     return np.zeros(0), np.array([step, odd, slope**2])
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _panels(rows: int) -> list[slice]:
     return [slice(start, min(start + PANEL, rows)) for start in range(0, rows, PANEL)]
 
 
-def _parts(rows: int, threads: int) -> list[tuple[int, int]]:
-    """Ranges of rows for threads to take in turn: whole tiles, each a small share of the pairs."""
-    size = max(ROWS, rows // (12 * threads) // ROWS * ROWS)
+def _parts(rows: int) -> list[tuple[int, int]]:
+    """Ranges of rows for threads to take in turn: whole tiles, each a small share of the pairs, however many take."""
+    size = max(4 * ROWS, rows // 64 // ROWS * ROWS)
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 

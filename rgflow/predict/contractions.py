@@ -137,7 +137,7 @@ def contract(
     >>> bool(abs(found.value - 10) < 4 * found.standard_error), bool(found.standard_error < 0.1)
     (True, True)
     """
-    from rgflow.gram.pairs import cores  # loads Numba
+    from rgflow.threads import cores  # loads Numba
 
     _check(net, tensor)
     per = points(whole("draws", draws, LEAST * SCRAMBLES))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rgflow.flow.dataset import CONVENTIONS
 from rgflow.flow.dataset import attributes as of_tensor
 from rgflow.flow.diagnostics import BOUND
+from rgflow.labelled import dataset
 from rgflow.network import Network
 from rgflow.network.describe import described
 from rgflow.sampling.sample import CONVENTIONS as SAMPLED
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 def frame(request: Request, told: dict[str, Any]) -> xarray.Dataset:
     """A result without its variables: coordinates and attributes."""
-    import xarray
-
     kind, conventions = ("totals", SAMPLED) if request.sampled else ("coefficients", CONVENTIONS)
     _, attributes = described(request.net, kind, request.kinks, conventions)
     if request.sampled:
@@ -39,7 +38,7 @@ def frame(request: Request, told: dict[str, Any]) -> xarray.Dataset:
         coordinates["coefficient"] = list(request.names)
     if request.letters:
         coordinates["letter"] = list(request.letters)
-    return xarray.Dataset(coords=coordinates, attrs={**attributes, TOLD: json.dumps(told)})
+    return dataset({}, coordinates, {**attributes, TOLD: json.dumps(told)})
 
 
 def _sequence(request: Request) -> Any:
@@ -76,7 +75,7 @@ def _by_layer(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if not depths:
         found["layer"] = (
-            ("layer", list(layers or ())) if request.layer_dim else some.depth if layers is None else layers[0]
+            ("layer", list(layers or ())) if request.layer_dim else ((), some.depth if layers is None else layers[0])
         )
     found["fan_in"] = along([[kept(net, net.fan_in) for net in row] for row in networks], True)
     for name in some.hyperparameters:
@@ -114,4 +113,6 @@ def assembled(
     frame: xarray.Dataset, request: Request, arrays: dict[str, NDArray[Any]], variables: tuple[Variable, ...]
 ) -> xarray.Dataset:
     """The result in memory."""
-    return frame.assign({v.name: (v.dims, arrays[v.name], attributes(request, v)) for v in variables})
+    coordinates = {str(name): (each.dims, each.values) for name, each in frame.coords.items()}
+    data = {v.name: (v.dims, arrays[v.name], attributes(request, v)) for v in variables}
+    return dataset(data, coordinates, frame.attrs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from threading import Event
@@ -13,6 +12,7 @@ from rgflow.errors import InputError, RgflowError
 from rgflow.sweeps.compute import Found, compute
 from rgflow.sweeps.layout import Block
 from rgflow.sweeps.request import Request
+from rgflow.threads import cores
 
 Done = Callable[[Block, Found], None]
 
@@ -105,7 +105,7 @@ def _lost(error: BaseException) -> bool:
 def _executor(executor: Any) -> tuple[Executor, int]:
     """An executor of the standard library as it is; a Dask client as one."""
     if isinstance(executor, Executor):
-        return executor, int(getattr(executor, "_max_workers", None) or os.cpu_count() or 1)
+        return executor, int(getattr(executor, "_max_workers", None) or cores())
     if hasattr(executor, "get_executor") and hasattr(executor, "nthreads"):
         return executor.get_executor(pure=False), max(1, sum(executor.nthreads().values()))
     raise InputError(
@@ -114,4 +114,4 @@ def _executor(executor: Any) -> tuple[Executor, int]:
 
 
 def _threads(threads: int | None) -> int:
-    return (os.cpu_count() or 1) if threads is None else whole("threads", threads, 1)
+    return cores() if threads is None else whole("threads", threads, 1)
