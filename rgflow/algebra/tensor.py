@@ -85,13 +85,7 @@ class Tensor:
             return name
         if not isinstance(name, str):
             raise InputError(f"{name!r} is not the name of a tensor; give text such as 'V' or 'K_1'")
-        base, order = split_order(name)
-        if base in LETTERS:
-            return cls(_letter_structures()[base], order)
-        jets = re.fullmatch(r"G\[(.*)\]", base)
-        if jets is None and not base[:1].isdigit():
-            raise UnknownName("tensor", name, LETTERS)
-        return cls.of(read_jets(jets[1] if jets else base), order)
+        return _named(name)
 
     @property
     def level(self) -> int:
@@ -132,6 +126,17 @@ class Tensor:
 
     def __str__(self) -> str:
         return self.name
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str) -> Tensor:
+    base, order = split_order(name)
+    if base in LETTERS:
+        return Tensor(_letter_structures()[base], order)
+    jets = re.fullmatch(r"G\[(.*)\]", base)
+    if jets is None and not base[:1].isdigit():
+        raise UnknownName("tensor", name, LETTERS)
+    return Tensor.of(read_jets(jets[1] if jets else base), order)
 
 
 def listed(names: Any) -> list[str | Tensor]:

@@ -69,9 +69,9 @@ class _Functions:
 
 def suited(activation: Activation, size: int, moments: Sequence[tuple[Entry, ...]]) -> bool:
     """Whether averages over ``size`` inputs are of the form that is done here."""
-    if activation.kinks or traits(activation).growth > 0 or not 2 <= size <= 4:
+    if activation.kinks or traits(activation).growth > 0 or size > 4:
         return False
-    if size == 2:
+    if size <= 2:
         return True
     several = [sum(_single(leibniz(*entry)) is None for entry in moment) for moment in moments]
     return max(several, default=0) <= (1 if size == 3 else 0)

@@ -59,16 +59,23 @@ def evaluate(polynomials: tuple[Polynomial, ...], derivatives: Array) -> Array:
     (len(polynomials), *shape)
     """
     shape = derivatives.shape[1:]
-    products: dict[tuple[int, ...], Array] = {(): np.ones(shape)}
+    products: dict[tuple[int, ...], Array] = {}
 
     def product_of(orders: tuple[int, ...]) -> Array:
+        if len(orders) < 2:
+            return derivatives[orders[0]] if orders else np.ones(shape)
         if orders not in products:
-            head = orders[:-1]
-            products[orders] = derivatives[orders[-1]] if not head else product_of(head) * derivatives[orders[-1]]
+            products[orders] = product_of(orders[:-1]) * derivatives[orders[-1]]
         return products[orders]
 
-    out = np.zeros((len(polynomials), *shape))
+    out = np.empty((len(polynomials), *shape))
     for row, polynomial in zip(out, polynomials, strict=True):
-        for coefficient, orders in polynomial:
-            row += product_of(orders) if coefficient == 1 else coefficient * product_of(orders)
+        if not polynomial:
+            row[...] = 0.0
+        for number, (coefficient, orders) in enumerate(polynomial):
+            term = product_of(orders) if coefficient == 1 else coefficient * product_of(orders)
+            if number:
+                row += term
+            else:
+                row[...] = term
     return out

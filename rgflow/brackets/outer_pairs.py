@@ -79,6 +79,8 @@ class _Arrangement:
 
     def _add(self, pair: Whole, here: Array, outer: tuple[int, int], inner: tuple[int, ...], kind: int) -> None:
         """Average the sets ``here`` (B, S) on the grids of these pairs, with these of their inputs inside."""
+        if not here.any():
+            return
         job = self.geometry.job(pair)[here]
         thirds = [self.subsets[:, i] for i in inner]
         slopes = [slope[here] for slope in self.geometry.slopes(pair, thirds)]
@@ -106,11 +108,9 @@ class _Arrangement:
     def _threes(self, kinds: Whole) -> Whole:
         """One inside; where that one has a product of derivatives, another."""
         outer = [self._number(p, q) for p, q, _ in OUTER_3]
-        slopes = [
-            self.geometry.slopes(pair, [self.subsets[:, r]]) for pair, (_, _, r) in zip(outer, OUTER_3, strict=True)
-        ]
-        cost = np.stack([self.steps.nodes(*slope) for slope in slopes], axis=-1)  # by the input that is inside
-        order = np.argsort(cost, axis=-1, kind="stable")
+        inside = self.subsets[:, [r for _, _, r in OUTER_3]].T
+        cost = self.steps.nodes(*self.geometry.slopes(np.stack(outer), [inside]))  # by the input that is inside
+        order = np.argsort(np.moveaxis(cost, 1, -1), axis=-1, kind="stable")
         jobs_of = []
         for kind in np.unique(kinds):
             inner = np.where(order[..., 0] == kind, order[..., 1], order[..., 0])
@@ -126,12 +126,10 @@ class _Arrangement:
         """Two inside, best with little correlation and few nodes."""
         s = self.subsets
         outer = [self._number(p, q) for p, q, _, _ in OUTER_4]
-        costs = []
-        for pair, (_, _, i, j) in zip(outer, OUTER_4, strict=True):
-            rho = np.abs(self.geometry.correlation(pair, s[:, i], s[:, j])[0])
-            terms = 8 + np.minimum(25 / -np.log(np.clip(rho, 1e-9, 1 - 1e-6)), 1e4)
-            costs.append(terms * self.steps.nodes(*self.geometry.slopes(pair, [s[:, i], s[:, j]])))
-        cost = np.stack(costs)
+        thirds = [s[:, [row[i] for row in OUTER_4]].T for i in (2, 3)]
+        rho = self.geometry.correlation(np.stack(outer), *thirds)[0]
+        terms = 8 + np.minimum(25 / -np.log(np.clip(np.abs(rho), 1e-9, 1 - 1e-6)), 1e4)
+        cost = np.moveaxis(terms * self.steps.nodes(*self.geometry.slopes(np.stack(outer), thirds)), 1, 0)
         # of four inputs in three classes two share one: with such outer pairs a third of all of them does
         alike = np.array([s[:, p] % 3 == s[:, q] % 3 for p, q, _, _ in OUTER_4])[:, None]
         best = np.argmin(np.where(alike, cost, 2 * cost), axis=0)

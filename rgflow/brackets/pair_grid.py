@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.brackets.cell_tables import combined, read
+from rgflow.brackets.hermite import extrapolated
 from rgflow.brackets.outer_pairs import KIND, WHERE, Items
 from rgflow.brackets.pair_nodes import functions, nodes
 from rgflow.brackets.pair_series import (
@@ -111,20 +112,14 @@ def judged(sums: Array, flat: NDArray[np.bool_]) -> Array:
     """
     absolute = sums[..., ABSOLUTE]
     floor = np.maximum(absolute, 1e-300)
-    second = _extrapolated(sums[..., FINE] / floor, sums[..., HALF] / floor)
+    second = extrapolated(sums[..., FINE] / floor, sums[..., HALF] / floor)
     one, *both = np.split(np.abs(sums[..., PROBES:] / floor[..., None]), [1, 3, 5], axis=-1)
     parts = [np.minimum(part, 1.0) for part in (one[..., 0], *(np.hypot(x[..., 0], x[..., 1]) for x in both))]
     powers = [parts[f] ** (1.0 / (1.0 - 0.125 * f)) for f in range(3)]
-    first = _extrapolated(np.maximum(np.maximum(powers[0], powers[1]), powers[2]), parts[3])
+    first = extrapolated(np.maximum(np.maximum(powers[0], powers[1]), powers[2]), parts[3])
     wrong = np.where(flat[:, :1], 0.0, first) + np.where(flat[:, 1:], 0.0, second)
     error = wrong * absolute + sums[..., EDGE] + sums[..., DOUBT]
     return np.stack([sums[..., VALUE], error, absolute, sums[..., DOUBT], sums[..., NATURAL]], axis=-1)
-
-
-def _extrapolated(fine: Array, half: Array) -> Array:
-    """The error of the value from the probes, as in Rule.sums."""
-    fine = np.where((fine < 1e-3) & (half > 4 * fine), fine * 4 * fine / half, fine)
-    return np.where(fine > 0.03, 2.0, fine)
 
 
 def _sums(work: Work, job: int, out: Array) -> None:

@@ -15,7 +15,7 @@ from rgflow.brackets.sigma_line import strip
 from rgflow.brackets.traits import traits
 
 Array = NDArray[np.float64]
-FINER = {2: 1.4, 3: 1.25, 4: 1.1}  # steps than those for a value: the error is known by extrapolation
+FINER = {2: 1.5, 3: 1.4, 4: 1.3}  # steps than those for a value: the error is known by extrapolation
 SINH_STEP, SINH_FROM = 0.13, 3.0  # from this deviation on nodes of the first axis cluster about z = 0
 
 

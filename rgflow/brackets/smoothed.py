@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rgflow.activations import Activation
 from rgflow.brackets.cells import MOST_CELLS, PRECISE, TERMS, Smoothed, interpolation, places, polynomials
+from rgflow.brackets.hermite import weights
 from rgflow.brackets.sigma_line import line, strip
 from rgflow.brackets.traits import traits
 
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 _NODES = (10, 15, 22)  # tables of a bin of deviations
 _RATIO, _BINS = 0.6, 7  # bins of deviations shrink so, the last one begins at zero
 _FINER = 1.3  # a rule is compared with one of so much smaller steps
+_TOGETHER = 1 << 18  # places that are integrated at a time
 _CHECKS = np.array([0.037, 0.21, 0.43, 0.62, 0.81, 0.967])  # where a table is compared with the integral itself
 
 
@@ -135,38 +137,19 @@ def _integrals(
     finer: float = 1.0,
     sigma: Smoothed | None = None,
 ) -> Array:
-    """A_j and a_i at every deviation and mean, (V, len(m), columns), by the trapezoid rule; of a table if given."""
+    """A_j and a_i at every deviation and mean, (V, len(m), columns), by one trapezoid rule; of a table if given."""
+    trait, largest = traits(activation), max(float(deviations.max()), 1e-8)
+    x, w = weights(near / largest, columns - lowest, trait.power, trait.frequency * largest, finer)
     out = np.empty((deviations.size, m.size, columns))
-    for v, s in enumerate(deviations):
-        x, w = _rule(activation, float(s), lowest, columns, near, finer)
-        z = m[:, None] + s * x
+    together = max(1, _TOGETHER // (m.size * x.size))
+    for first in range(0, deviations.size, together):
+        here = slice(first, first + together)
+        z = m[:, None] + deviations[here, None, None] * x
         found = activation.derivatives(z, lowest) if sigma is None else sigma(z)
         for j in range(lowest):
-            out[v, :, j] = found[j] @ w[0]
-        out[v, :, lowest:] = found[lowest] @ w.T
+            out[here, :, j] = found[j] @ w[0]
+        out[here, :, lowest:] = found[lowest] @ w.T
     return out
-
-
-def _rule(
-    activation: Activation, s: float, lowest: int, columns: int, near: float, finer: float
-) -> tuple[Array, Array]:
-    """Nodes, and weights times the Hermite polynomials, (columns - lowest, nodes).
-
-    The step makes exp(y^2/2 - 2 pi y / h), the size of what is aliased, 1e-15 for some y within the strip.
-    """
-    trait = traits(activation)
-    y = min(near / max(s, 1e-8), 8.4)
-    h = 2 * math.pi / ((35 + 0.5 * y * y) / y + 0.7 * math.sqrt(columns) + trait.frequency * s) / finer
-    count = math.ceil((9.0 + 1.5 * math.sqrt(columns)) / h)
-    x = h * np.arange(-count, count + 1)
-    w = np.empty((columns - lowest, x.size))
-    w[0] = h * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    for i in range(1, len(w)):
-        w[i] = x * w[i - 1] / math.sqrt(i)
-        if i > 1:
-            w[i] -= math.sqrt((i - 1) / i) * w[i - 2]
-    matter = np.abs(w).max(axis=0) * (1 + np.abs(x)) ** trait.power > 1e-18
-    return x[matter], w[:, matter]
 
 
 def _distance(

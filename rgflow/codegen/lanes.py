@@ -2,7 +2,8 @@
 
 Static code, compiled by Numba once for all Systems and activations: rows, tables and hyperparameters are data. A block
 of ``LANES`` points goes through all layers before the next one starts, so that its state stays in the cache; every
-inner loop runs over lanes, which is what the compiler turns into vector instructions.
+inner loop runs over lanes, which is what the compiler turns into vector instructions. A layer reads the tensors of one
+side of ``x`` and writes those of the other, so that nothing is copied.
 
 A bracket is a function of the one number K. Its polynomials stand in cells of K whose edges are read off the bits of
 the floating-point number; a cell also serves the next one, so that neighbouring points mostly share their coefficients.
@@ -15,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from rgflow.brackets.in_kernel import DEGREE
+from rgflow.brackets.in_kernel import DEGREE, KNOWN, UNKNOWN
 from rgflow.jit import static
 
 LANES = 64  # points of a block
 GROUP = 16  # lanes that share a cell where they can
+_GROUPS = LANES // GROUP
 GOOD, RUNS_AWAY, MISSING, BEYOND = 0, 1, 2, 3  # what became of a point
 EPSILON = float(np.finfo(np.float64).eps)
 _TERMS = DEGREE + 1
@@ -72,90 +74,111 @@ def run(
     target, monomial, start, factor = rows
     tensors, count = first.shape[0], tables[5].shape[1]
     doubtful, never = errors.shape[0] > 0, errors.shape[0] < 0  # not False itself, for which all would be compiled anew
-    x = np.empty((tensors + count, LANES))
-    y = np.empty((tensors + count, LANES))
-    e = np.empty((tensors + count, LANES))
-    new = np.empty((tensors, LANES))
-    displaced = np.empty((tensors, LANES))
-    bound = np.empty((tensors, LANES))
+    averages = 2 * tensors  # rows of x, y and e: tensors of even layers, of odd ones, and brackets
+    x = np.empty((averages + count, LANES))
+    y = np.empty((averages + count, LANES))
+    e = np.empty((averages + count, LANES))
+    factors = np.empty((2, factor.size), np.int64)  # rows of x, in even layers and in odd ones
+    for i in range(factor.size):
+        factors[0, i] = factor[i] if factor[i] < tensors else factor[i] + tensors
+        factors[1, i] = factor[i] + tensors
+    by_row = monomial, start, factors
     weights = np.empty((monomials.shape[0], LANES))
     fate = np.empty(LANES, np.int64)
     lost = np.empty(LANES)
     product, other = np.empty(LANES), np.empty(LANES)
-    views = x.view(np.int64), x.reshape(tensors + count, LANES // GROUP, GROUP), product
-    others = y.view(np.int64), y.reshape(tensors + count, LANES // GROUP, GROUP), product
-    bits_of_new, bits_of_displaced = new.view(np.int64), displaced.view(np.int64)
+    shape = averages + count, _GROUPS, GROUP
+    bits, bits_of_y = x.view(np.int64), y.view(np.int64)
+    views = x.reshape(shape), bits.reshape(shape), e.reshape(shape)
+    others = y.reshape(shape), bits_of_y.reshape(shape), e.reshape(shape)
     end = begin + first.shape[1]
     for block in range(begin, end, LANES):
         lanes = min(LANES, end - block)
+        for t in range(tensors):
+            _fill(x, t, first[t, block - begin : block - begin + lanes])
+        for q in range(monomials.shape[0]):
+            _fill(weights, q, monomials[q, block - begin : block - begin + lanes])
+        for m in range(averages, averages + count):  # the first layer is made by no average
+            for p in range(LANES):
+                x[m, p] = math.nan
         for p in range(LANES):
-            point = block - begin + min(p, lanes - 1)  # the last block repeats its last point
             fate[p] = GOOD
             lost[p] = 0.0
-            for m in range(count):  # the first layer is made by no average
-                x[tensors + m, p] = y[tensors + m, p] = e[tensors + m, p] = math.nan
-            for t in range(tensors):
-                x[t, p] = first[t, point]
-                y[t, p] = first[t, point] * (1.0 + 2.0 * EPSILON)
-                e[t, p] = 2.0 * EPSILON * abs(first[t, point])
-            for q in range(monomials.shape[0]):
-                weights[q, p] = monomials[q, point]
-        _store(0, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
+        if doubtful:
+            for t in range(averages + count):
+                for p in range(LANES):
+                    y[t, p] = x[t, p] * (1.0 + 2.0 * EPSILON)
+                    e[t, p] = 2.0 * EPSILON * abs(x[t, p])
+        _store(0, 0, tensors, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
         settled = displaced_settled = False
         for layer in range(scale.shape[0]):
+            odd = layer & 1
+            here, there = tensors * odd, tensors * (1 - odd)
             if not settled:  # at a fixed point of K the brackets are what they were, to the last bit
-                _brackets(x, e, tensors, tables, views, fate, lost, doubtful)
-            _rows(x, tensors, target, monomial, start, factor, scale, layer, weights, product, new)
+                left = _brackets(here, averages, views, tables, doubtful)
+                if left:
+                    _rest(left, here, averages, x, bits, e, tables, fate, lost, doubtful)
+            _rows(x, odd, tensors, target, by_row, scale, layer, weights, product)
             if doubtful:
                 if not displaced_settled:
                     for p in range(LANES):
-                        y[0, p] = abs(y[0, p])
-                    _brackets(y, displaced, tensors, tables, others, fate, lost, never)
+                        y[here, p] = abs(y[here, p])
+                    left = _brackets(here, averages, others, tables, never)
+                    if left:
+                        _rest(left, here, averages, y, bits_of_y, e, tables, fate, lost, never)
                     for m in range(count):
                         sign = 1.0 - 2.0 * (m & 1)  # apart, so that errors do not cancel in differences
                         for p in range(LANES):
-                            y[tensors + m, p] += sign * e[tensors + m, p]
-                _rows(y, tensors, target, monomial, start, factor, scale, layer, weights, product, displaced)
-                _bounds(x, e, tensors, target, monomial, start, factor, scale, layer, weights, product, other, bound)
-                displaced_settled = settled and _same(others[0], bits_of_displaced)
-                for t in range(tensors):
-                    for p in range(LANES):
-                        y[t, p] = displaced[t, p]
-                        e[t, p] = bound[t, p]
-            settled = _same(views[0], bits_of_new)
-            for t in range(tensors):
-                for p in range(LANES):
-                    x[t, p] = new[t, p]
-            _store(layer + 1, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
-        _check(x, fate)
+                            y[averages + m, p] += sign * e[averages + m, p]
+                _rows(y, odd, tensors, target, by_row, scale, layer, weights, product)
+                _bounds(x, e, odd, tensors, target, by_row, scale, layer, weights, product, other)
+            settled = _same(bits, tensors)
+            displaced_settled = settled and doubtful and _same(bits_of_y, tensors)
+            _store(layer + 1, there, tensors, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
+        _check(x, tensors * (scale.shape[0] & 1), fate)
         for p in range(lanes):
             status[block + p] = fate[p]
             missing[block + p] = lost[p]
 
 
-@static()
-def _same(old: Any, new: Any) -> bool:
-    """Whether K is the same in every lane, bit by bit."""
+# Parts of run, in it whole. Those of every layer make neither views nor arrays and call nothing: to count references
+# and to ask for memory costs more than the arithmetic.
+
+
+@static(inlined=True)
+def _fill(rows: Any, row: int, given: Any) -> None:
+    """A row of lanes from the numbers of its points; the last block repeats its last point."""
+    for p in range(given.size):
+        rows[row, p] = given[p]
+    for p in range(given.size, LANES):
+        rows[row, p] = given[given.size - 1]
+
+
+@static(inlined=True)
+def _same(bits: Any, tensors: int) -> bool:
+    """Whether K is the same on both sides in every lane, bit by bit."""
     different = 0
     for p in range(LANES):
-        different |= old[0, p] ^ new[0, p]
+        different |= bits[0, p] ^ bits[tensors, p]
     return different == 0
 
 
-@static()
-def _check(x: Any, fate: Any) -> None:
+@static(inlined=True)
+def _check(x: Any, kernel: int, fate: Any) -> None:
     """Lanes whose K no flow can go on from are lost."""
     for p in range(LANES):
-        x[0, p] += 0.0  # no -0
-        if not 0.0 <= x[0, p] < math.inf:
+        x[kernel, p] += 0.0  # no -0
+        if not 0.0 <= x[kernel, p] < math.inf:
             if fate[p] == GOOD:
                 fate[p] = RUNS_AWAY
-            x[0, p] = math.nan
+            x[kernel, p] = math.nan
 
 
-@static()
+@static(inlined=True)
 def _store(
     layer: int,
+    side: int,
+    tensors: int,
     keep: Any,
     wanted: Any,
     x: Any,
@@ -171,7 +194,7 @@ def _store(
     if slot < 0:
         return
     for w in range(wanted.shape[0]):
-        t = wanted[w]
+        t = wanted[w] + (side if wanted[w] < tensors else tensors)
         for p in range(lanes):
             out[slot, w, block + p] = x[t, p]
         if doubtful:
@@ -179,76 +202,75 @@ def _store(
                 errors[slot, w, block + p] = abs(x[t, p] - y[t, p]) + e[t, p]
 
 
-@static(*_FLAGS)
+@static(*_FLAGS, inlined=True)
 def _rows(
     x: Any,
+    odd: int,
     tensors: int,
     target: Any,
-    monomial: Any,
-    start: Any,
-    factor: Any,
+    by_row: Any,
     scale: Any,
     layer: int,
     weights: Any,
     product: Any,
-    out: Any,
 ) -> None:
     """The new tensors: for every row scale * monomial * product of factors."""
-    for t in range(tensors):
+    monomial, start, factors = by_row
+    there = tensors * (1 - odd)
+    for t in range(there, there + tensors):
         for p in range(LANES):
-            out[t, p] = 0.0
-    # neither views nor new arrays: to count references and to ask for memory costs more than the arithmetic
+            x[t, p] = 0.0
     for row in range(target.shape[0]):
         s = scale[layer, row]
         if s == 0.0:
             continue
-        w, o, a, many = monomial[row], target[row], start[row], start[row + 1] - start[row]
+        w, o, a, many = monomial[row], there + target[row], start[row], start[row + 1] - start[row]
         if many == 0:
             for p in range(LANES):
-                out[o, p] += s * weights[w, p]
+                x[o, p] += s * weights[w, p]
         elif many == 1:
-            f = factor[a]
+            f = factors[odd, a]
             for p in range(LANES):
-                out[o, p] += s * weights[w, p] * x[f, p]
+                x[o, p] += s * weights[w, p] * x[f, p]
         elif many == 2:
-            f, g = factor[a], factor[a + 1]
+            f, g = factors[odd, a], factors[odd, a + 1]
             for p in range(LANES):
-                out[o, p] += s * weights[w, p] * (x[f, p] * x[g, p])
+                x[o, p] += s * weights[w, p] * (x[f, p] * x[g, p])
         elif many == 3:
-            f, g, h = factor[a], factor[a + 1], factor[a + 2]
+            f, g, h = factors[odd, a], factors[odd, a + 1], factors[odd, a + 2]
             for p in range(LANES):
-                out[o, p] += s * weights[w, p] * (x[f, p] * x[g, p]) * x[h, p]
+                x[o, p] += s * weights[w, p] * (x[f, p] * x[g, p]) * x[h, p]
         else:
             for p in range(LANES):
                 product[p] = s * weights[w, p]
             for i in range(a, a + many):
-                f = factor[i]
+                f = factors[odd, i]
                 for p in range(LANES):
                     product[p] *= x[f, p]
             for p in range(LANES):
-                out[o, p] += product[p]
+                x[o, p] += product[p]
 
 
-@static(*_FLAGS)
+@static(*_FLAGS, inlined=True)
 def _bounds(
     x: Any,
     e: Any,
+    odd: int,
     tensors: int,
     target: Any,
-    monomial: Any,
-    start: Any,
-    factor: Any,
+    by_row: Any,
     scale: Any,
     layer: int,
     weights: Any,
     below: Any,
     above: Any,
-    out: Any,
 ) -> None:
     """Errors through the polynomial with positive coefficients: its growth from |x| to |x| + e, and rounding."""
-    for t in range(tensors):
+    monomial, start, factors = by_row
+    there = tensors * (1 - odd)
+    for t in range(there, there + tensors):
         for p in range(LANES):
-            out[t, p] = 0.0
+            e[t, p] = 0.0
     for row in range(target.shape[0]):
         if scale[layer, row] == 0.0:
             continue
@@ -256,97 +278,88 @@ def _bounds(
             below[p] = abs(scale[layer, row] * weights[monomial[row], p])
             above[p] = below[p]
         for i in range(start[row], start[row + 1]):
-            f = factor[i]
+            f = factors[odd, i]
             for p in range(LANES):
                 size = abs(x[f, p])
                 below[p] *= size
                 above[p] *= size + e[f, p]
         for p in range(LANES):
-            out[target[row], p] += (above[p] - below[p]) + 4.0 * EPSILON * below[p]
+            e[there + target[row], p] += (above[p] - below[p]) + 4.0 * EPSILON * below[p]
 
 
-@static(*_FLAGS)
-def _brackets(x: Any, e: Any, tensors: int, tables: Any, views: Any, fate: Any, lost: Any, doubtful: bool) -> None:
-    """Brackets at K = x[0] into the rows of x after the tensors, their errors into those of e.
+@static(*_FLAGS, inlined=True)
+def _brackets(kernel: int, averages: int, views: Any, tables: Any, doubtful: bool) -> int:
+    """Brackets at K = x[kernel] into the rows from ``averages``, their errors into those of e, by groups of lanes.
 
-    ``views``: the bits of x, x by groups of lanes, and room for a row.
+    Returns, as bits, the groups whose lanes share no cell: sums of indices would hide from the compiler that they are
+    not negative, hence x, its bits and e by groups, which are ``views``.
     """
+    x, bits, e = views
     shift, low, centre, inverse, state, coefficient, doubt, _ = tables
     cells, count = doubt.shape
-    bits, groups, u = views
-    least, most = bits[0, 0], bits[0, 0]
-    for p in range(LANES):  # positive numbers are in the order of their bits, and NaN is above them all
-        least, most = min(least, bits[0, p]), max(most, bits[0, p])
-    if least < 0 or most >= _INFINITE:
-        _check(x, fate)
-        least, most = 0, _INFINITE
-    cell = (least >> shift) - low
-    if 0 <= cell < cells and (most >> shift) - low <= cell + 1 and state[cell] == 1:
-        for p in range(LANES):
-            u[p] = (x[0, p] - centre[cell]) * inverse[cell]
+    left = 0
+    for g in range(_GROUPS):
+        least, most = bits[kernel, g, 0], bits[kernel, g, 0]
+        for p in range(GROUP):  # positive numbers are in the order of their bits; NaN is above, what is negative below
+            least, most = min(least, bits[kernel, g, p]), max(most, bits[kernel, g, p])
+        cell = (least >> shift) - low
+        if not (0 <= cell < cells and (most >> shift) - low <= cell + 1 and state[cell] == KNOWN):
+            left |= 1 << g
+            continue
+        c, h = centre[cell], inverse[cell]
         for m in range(count):
             c0, c1, c2 = coefficient[cell, m, 0], coefficient[cell, m, 1], coefficient[cell, m, 2]
             c3, c4, c5 = coefficient[cell, m, 3], coefficient[cell, m, 4], coefficient[cell, m, 5]
             c6, c7, c8 = coefficient[cell, m, 6], coefficient[cell, m, 7], coefficient[cell, m, 8]
             c9, c10, c11 = coefficient[cell, m, 9], coefficient[cell, m, 10], coefficient[cell, m, 11]
             c12 = coefficient[cell, m, 12]
-            for p in range(LANES):
-                v, s = u[p], u[p] * u[p]
-                even = (((((c12 * s + c10) * s + c8) * s + c6) * s + c4) * s + c2) * s + c0
-                x[tensors + m, p] = even + v * (((((c11 * s + c9) * s + c7) * s + c5) * s + c3) * s + c1)
-            if doubtful:
-                for p in range(LANES):
-                    e[tensors + m, p] = doubt[cell, m]
-        return
-    # by groups: sums of indices would hide from the compiler that they are not negative
-    for g in range(LANES // GROUP):
-        least, most = bits[0, g * GROUP], bits[0, g * GROUP]
-        for p in range(GROUP):
-            b = bits[0, g * GROUP + p]
-            least, most = min(least, b), max(most, b)
-        cell = (least >> shift) - low
-        if 0 <= cell < cells and (most >> shift) - low <= cell + 1 and state[cell] == 1:
             for p in range(GROUP):
-                u[p] = (groups[0, g, p] - centre[cell]) * inverse[cell]
-            for m in range(count):
-                c0, c1, c2 = coefficient[cell, m, 0], coefficient[cell, m, 1], coefficient[cell, m, 2]
-                c3, c4, c5 = coefficient[cell, m, 3], coefficient[cell, m, 4], coefficient[cell, m, 5]
-                c6, c7, c8 = coefficient[cell, m, 6], coefficient[cell, m, 7], coefficient[cell, m, 8]
-                c9, c10, c11 = coefficient[cell, m, 9], coefficient[cell, m, 10], coefficient[cell, m, 11]
-                c12 = coefficient[cell, m, 12]
-                for p in range(GROUP):
-                    v, s = u[p], u[p] * u[p]
-                    even = (((((c12 * s + c10) * s + c8) * s + c6) * s + c4) * s + c2) * s + c0
-                    groups[tensors + m, g, p] = even + v * (((((c11 * s + c9) * s + c7) * s + c5) * s + c3) * s + c1)
-                if doubtful:
-                    for p in range(GROUP):
-                        e[tensors + m, g * GROUP + p] = doubt[cell, m]
-            continue
-        for p in range(g * GROUP, g * GROUP + GROUP):
-            _one(x, e, p, (bits[0, p] >> shift) - low, tensors, tables, fate, lost, doubtful)
-
-
-@static(*_FLAGS)
-def _one(x: Any, e: Any, p: int, cell: int, tensors: int, tables: Any, fate: Any, lost: Any, doubtful: bool) -> None:
-    """The brackets of one lane, whose neighbours stand in other cells, or which has none."""
-    _, _, centre, inverse, state, coefficient, doubt, zero = tables
-    cells, count = doubt.shape
-    K = x[0, p]
-    if K > 0.0 and 0 <= cell < cells and state[cell] == 1:
-        v = (K - centre[cell]) * inverse[cell]
-        for m in range(count):
-            total = coefficient[cell, m, DEGREE]
-            for k in range(DEGREE - 1, -1, -1):
-                total = total * v + coefficient[cell, m, k]
-            x[tensors + m, p] = total
+                u = (x[kernel, g, p] - c) * h
+                s = u * u
+                even = (((((c12 * s + c10) * s + c8) * s + c6) * s + c4) * s + c2) * s + c0
+                x[averages + m, g, p] = even + u * (((((c11 * s + c9) * s + c7) * s + c5) * s + c3) * s + c1)
             if doubtful:
-                e[tensors + m, p] = doubt[cell, m]
-        return
-    for m in range(count):
-        value = zero[m] if K == 0.0 else math.nan
-        x[tensors + m, p] = value
-        if doubtful:
-            e[tensors + m, p] = 4.0 * EPSILON * abs(value)
-        if math.isnan(value) and fate[p] == GOOD:
-            fate[p] = BEYOND if K == 0.0 or (0 <= cell < cells and state[cell] == 2) else MISSING
-            lost[p] = K
+                for p in range(GROUP):
+                    e[averages + m, g, p] = doubt[cell, m]
+    return left
+
+
+@static(*_FLAGS, inlined=True)
+def _rest(
+    left: int,
+    kernel: int,
+    averages: int,
+    x: Any,
+    bits: Any,
+    e: Any,
+    tables: Any,
+    fate: Any,
+    lost: Any,
+    doubtful: bool,
+) -> None:
+    """The brackets of groups that are ``left``, lane by lane: these stand in several cells, or have none."""
+    shift, low, centre, inverse, state, coefficient, doubt, zero = tables
+    cells, count = doubt.shape
+    _check(x, kernel, fate)
+    for p in range(LANES):
+        if not left >> p // GROUP & 1:
+            continue
+        K, cell = x[kernel, p], (bits[kernel, p] >> shift) - low
+        if K > 0.0 and 0 <= cell < cells and state[cell] == KNOWN:
+            u = (K - centre[cell]) * inverse[cell]
+            for m in range(count):
+                total = coefficient[cell, m, DEGREE]
+                for k in range(DEGREE - 1, -1, -1):
+                    total = total * u + coefficient[cell, m, k]
+                x[averages + m, p] = total
+                if doubtful:
+                    e[averages + m, p] = doubt[cell, m]
+            continue
+        for m in range(count):
+            value = zero[m] if K == 0.0 else math.nan
+            x[averages + m, p] = value
+            if doubtful:
+                e[averages + m, p] = 4.0 * EPSILON * abs(value)
+            if math.isnan(value) and fate[p] == GOOD:
+                fate[p] = BEYOND if K == 0.0 or (0 <= cell < cells and state[cell] == UNKNOWN) else MISSING
+                lost[p] = K

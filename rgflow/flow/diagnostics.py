@@ -9,6 +9,7 @@ import numpy as np
 from rgflow.algebra import Tensor
 
 BOUND = 0.5  # beyond this ratio of successive orders the next order is no longer small
+_K, _V, _THETA, _A, _B = (Tensor.named(letter) for letter in ("K", "V", "Theta", "A", "B"))
 
 
 def expansion_ratios(values: dict[Tensor, Any], fan_in: Any) -> dict[str, Any]:
@@ -22,8 +23,8 @@ def expansion_ratios(values: dict[Tensor, Any], fan_in: Any) -> dict[str, Any]:
     Returns {letter: array (L,)}; a letter with nothing known (order 0) is left out.
     """
     size = {tensor: _size(array) for tensor, array in values.items()}
-    common = _fluctuation(size, "V", "K", fan_in)
-    tangent = [_fluctuation(size, name, "Theta", fan_in) for name in ("A", "B")]
+    common = _fluctuation(size, _V, _K, fan_in)
+    tangent = [_fluctuation(size, second, _THETA, fan_in) for second in (_A, _B)]
     ratios: dict[str, Any] = {}
     for tensor in values:
         known = []
@@ -50,8 +51,7 @@ def _size(array: Any) -> Any:
     return np.abs(array).reshape(len(array), -1).max(axis=1)
 
 
-def _fluctuation(size: dict[Tensor, Any], second: str, first: str, fan_in: Any) -> Any:
-    two, one = Tensor.named(second), Tensor.named(first)
+def _fluctuation(size: dict[Tensor, Any], two: Tensor, one: Tensor, fan_in: Any) -> Any:
     if two not in size or one not in size:
         return None
     # one factor after the other: a square would overflow, and call a network that runs away quiet

@@ -25,6 +25,7 @@ PANELS = (1, 2, 4, 8)  # between kinks, for one with kinks
 # good enough if more nodes do not help; and what no number should be built on.
 ROUNDING, ENOUGH, USELESS = 1e-13, 1e-11, 1e-6
 EPSILON = np.finfo(float).eps
+_KERNEL = Tensor.named("K")
 SUM_ROUNDING = 8 * EPSILON  # of a bracket, relative to the absolute values of its terms: weights, sigma and their sum
 
 
@@ -51,14 +52,16 @@ def run_one(
     The error of a value is the distance of two whole flows, one under each rule, so that an instability of the flow
     shows in it, plus a bound on what rounding and quadrature of every layer leave where large terms cancel.
     """
-    programs = [kernel(step.system, activation) for step in steps]
+    systems = {id(step.system): step.system for step in steps}  # layers share them, and they are long to compare
+    made = {which: kernel(system, activation) for which, system in systems.items()}
+    programs = [made[id(step.system)] for step in steps]
     hyper = [step.hyper for step in steps]
     first = np.array([float(np.ravel(known[t])[0]) if t in known else 0.0 for t in tensors])
     found = _refine(programs, activation, tensors, first, hyper)
     values = found.history[:, 0]
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for, and named, by the caller
         errors = np.abs(found.history[:, 0] - found.history[:, 1]) + _bound(programs, values, found, hyper)
-    methods = {method for program in programs for method in program.methods.values()}
+    methods = {method for program in made.values() for method in program.methods.values()}
     return History(
         {tensor: values[:, i] for i, tensor in enumerate(tensors)},
         {tensor: errors[:, i] for i, tensor in enumerate(tensors)},
@@ -68,10 +71,8 @@ def run_one(
 
 def _bound(programs: Sequence[Kernel], values: Any, found: Pass, hyper: Sequence[Any]) -> Any:
     """Errors carried by the polynomial with positive coefficients: its growth from (|x|, |b|) to (|x| + e, |b| + e)."""
-    steppers = {program: Stepper(program) for program in set(programs)}
     errors = [2 * EPSILON * np.abs(values[0])]
-    for layer, (program, constants) in enumerate(zip(programs, hyper, strict=True)):
-        step = steppers[program]
+    for layer, (step, constants) in enumerate(zip(_steppers(programs), hyper, strict=True)):
         state, brackets = np.abs(values[layer]), np.abs(found.brackets[layer])
         below = step(state, brackets, constants, True)
         above = step(state + errors[-1], brackets + found.doubts[layer], constants, True)
@@ -82,8 +83,9 @@ def _bound(programs: Sequence[Kernel], values: Any, found: Pass, hyper: Sequence
 def _refine(
     programs: Sequence[Kernel], activation: Activation, tensors: tuple[Tensor, ...], first: Any, hyper: Sequence[Any]
 ) -> Pass:
-    at_kernel = tensors.index(Tensor.named("K"))
-    methods = {entry: method for program in programs for entry, method in program.methods.items()}
+    at_kernel = tensors.index(_KERNEL)
+    different = {id(program): program for program in programs}.values()
+    methods = {entry: method for program in different for entry, method in program.methods.items()}
     by_quadrature = [entry for entry, method in methods.items() if method == QUADRATURE]
     best: Pass | None = None
     spread = np.inf
@@ -119,20 +121,17 @@ def flow_with(programs: Sequence[Kernel], first: Any, hyper: Sequence[Any], node
     nodes : int
         Nodes of the coarse rule on each side of zero, or panels between kinks.
     """
-    steppers = {program: Stepper(program) for program in set(programs)}
     history = np.zeros((len(hyper) + 1, 2, len(first)))
     history[0, 0], history[0, 1] = first, first * (1 + 2 * EPSILON)
     brackets, doubts, spread = [], [], 0.0
-    for layer, (program, constants) in enumerate(zip(programs, hyper, strict=True), start=1):
-        step = steppers[program]
-        at_kernel = program.table.tensors.index(Tensor.named("K"))
+    for layer, (step, constants) in enumerate(zip(_steppers(programs), hyper, strict=True), start=1):
         for rule in (0, 1):
-            K = float(history[layer - 1, rule, at_kernel])
+            K = float(history[layer - 1, rule, step.at_kernel])
             if not 0 <= K < np.inf:
                 raise AccuracyError(
                     f"K = {K} at layer {layer}: the flow runs away; choose a smaller C_W or fewer layers"
                 )
-            values, scale = program.brackets(K, nodes)
+            values, scale = step.program.brackets(K, nodes)
             if not np.isfinite(values).all():
                 raise AccuracyError(
                     f"a Gaussian average at K = {K:.6g}, layer {layer}, is not finite: it overflows, or a kink meets a "
@@ -154,7 +153,7 @@ class Stepper:
 
     def __init__(self, program: Kernel):
         count = len(program.table.tensors)
-        self.program = program
+        self.program, self.at_kernel = program, program.table.tensors.index(_KERNEL)
         self.work = np.array([[i, 0, i] for i in range(count)], np.int64)
         self.offsets = np.arange(count, dtype=np.int64)
         self.places = np.arange(len(program.table.shapes), dtype=np.int64)
@@ -162,3 +161,9 @@ class Stepper:
     def __call__(self, state: Any, brackets: Any, hyper: Any, positive: bool = False) -> Any:
         column = np.ascontiguousarray(brackets)
         return self.program.step(1, self.work, state, self.offsets, column, self.places, hyper, positive)
+
+
+def _steppers(programs: Sequence[Kernel]) -> list[Stepper]:
+    """One for each layer, shared by layers of one program."""
+    made = {id(program): Stepper(program) for program in {id(program): program for program in programs}.values()}
+    return [made[id(program)] for program in programs]

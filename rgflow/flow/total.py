@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.algebra import Tensor
 from rgflow.algebra.tensor import split_order
 from rgflow.errors import InputError, OrderError
 
@@ -49,7 +48,7 @@ def total(ds: xarray.Dataset) -> xarray.Dataset:
         )
     families: dict[str, list[str]] = {}
     for name in ds["coefficient"].values:
-        families.setdefault(Tensor.named(str(name)).letter, []).append(str(name))
+        families.setdefault(split_order(str(name))[0], []).append(str(name))
     data: dict[str, Any] = {}
     for letter, names in families.items():
         names = sorted(names, key=lambda name: split_order(name)[1])
