@@ -38,11 +38,13 @@ from rgflow.version import __version__
 if TYPE_CHECKING:
     from rgflow.brackets.closed import closed_form as closed_form
     from rgflow.network.kinds.branch import Branch as Branch
+    from rgflow.network.kinds.layer_norm import LayerNorm as LayerNorm
     from rgflow.network.kinds.linear import Linear as Linear
     from rgflow.network.kinds.orthogonal import Orthogonal as Orthogonal
     from rgflow.network.kinds.projection import Projection as Projection
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
+    from rgflow.network.kinds.rms_norm import RMSNorm as RMSNorm
     from rgflow.predict.aspect.ratio import aspect_ratio as aspect_ratio
     from rgflow.predict.bayes.posterior import posterior as posterior
     from rgflow.predict.bayes.prior import prior as prior
@@ -73,6 +75,8 @@ _LATER = {
     "Projection": "rgflow.network.kinds.projection",
     "QuadraticModel": "rgflow.predict.training.quadratic_model",
     "Reduced": "rgflow.network.kinds.reduced",
+    "LayerNorm": "rgflow.network.kinds.layer_norm",
+    "RMSNorm": "rgflow.network.kinds.rms_norm",
     "Residual": "rgflow.network.kinds.residual",
     "aspect_ratio": "rgflow.predict.aspect.ratio",
     "closed_form": "rgflow.brackets.closed",

@@ -122,6 +122,33 @@ def mixed(n: int) -> rg.Network:
     return rg.Network(layers, [2, n, n, 2 * n, 2 * n, 2], "tanh")
 
 
+def normalised(kind: type, place: str, activation: str, skip: float) -> Callable[[int], rg.Network]:
+    """Two layers with a norm between dense ones."""
+
+    def build(n: int) -> rg.Network:
+        # behind sigma slopes of order one are divided by small variances: with more weight cumulants grow fast
+        inner = kind(
+            place=place, skip=skip, **({"C_W": 1.2, "C_b": 0.1} if place == "before" else {"C_W": 0.6, "C_b": 0.6})
+        )
+        return rg.Network([rg.Dense(), inner, inner, rg.Dense()], [2, n, n, n, 2], activation)
+
+    return build
+
+
+NORMS = tuple(
+    (f"{kind.__name__} {place} {activation}, skip {skip}", normalised(kind, place, activation, skip))
+    for kind, place, activation, skip in (
+        (rg.LayerNorm, "before", "tanh", 0.8),
+        (rg.LayerNorm, "before", "relu", 0.8),
+        (rg.LayerNorm, "before", "gelu", 0.8),
+        (rg.LayerNorm, "after", "tanh", 0.8),
+        (rg.LayerNorm, "after", "relu", 0.8),
+        (rg.LayerNorm, "after", "gelu", 0.0),
+        (rg.RMSNorm, "before", "gelu", 0.8),
+        (rg.RMSNorm, "after", "relu", 0.0),
+    )
+)
+
 # Growth of V after k layers with this skip, PDLT's appendix B, and what its closure in one time says.
 RELU_POINTS = {(0.5, 4): 14.25, (0.8, 12): 18.8, (0.95, 20): 8.0}
 
@@ -180,6 +207,10 @@ FULL = (
     Ensemble("branch tanh", branch, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
     Ensemble("mixed tanh", mixed, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
     Ensemble("gated tanh", gated, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
+    *(
+        Ensemble(name, build, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1)), widths=(32, 64, 128))
+        for name, build in NORMS
+    ),
 )
 
 _FEW, _SLOPES = Group(("K", "V"), 4_000), Group(("B", "F"), 400, 1)
@@ -191,6 +222,7 @@ SMALL = (
     Ensemble("branch tanh", branch, (_FEW,)),
     Ensemble("mixed tanh", mixed, (_FEW, _SLOPES)),
     Ensemble("gated tanh", gated, (_FEW,)),
+    *(Ensemble(name, build, (_FEW, _SLOPES), widths=(32, 64, 128)) for name, build in NORMS[::3]),
 )
 
 

@@ -37,6 +37,7 @@ class Linked:
     stages: tuple[str, ...]
     lines: tuple[Line, ...]
     carries: bool
+    scales: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,17 +64,17 @@ class Linked:
     @property
     def _head(self) -> tuple[Tensor, bool, bool, bool]:
         many = self.samples == "many"
-        return self.tensor, many, self.carries, any(answer.noise for line in self.lines for answer in line.answers)
+        return self.tensor, many, self.carries, any(answer.noises for line in self.lines for answer in line.answers)
 
     def latex(self) -> str:
         """The lines as LaTeX, aligned (without delimiters)."""
-        rows = (linked_text.latex_line(line, len(self.stages)) for line in self.lines)
-        return "\\begin{aligned}\n" + " \\\\\n".join([*linked_text.latex_head(*self._head), *rows]) + "\n\\end{aligned}"
+        rows = [linked_text.latex_line(line, len(self.stages)) for line in self.lines]
+        rows = [*linked_text.latex_head(*self._head), *rows, *map(linked_text.latex_scale, self.scales)]
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def __str__(self) -> str:
-        return "\n".join(
-            [*linked_text.head(*self._head), *(linked_text.text_line(line, len(self.stages)) for line in self.lines)]
-        )
+        rows = [linked_text.text_line(line, len(self.stages)) for line in self.lines]
+        return "\n".join([*linked_text.head(*self._head), *rows, *map(linked_text.scale_law, self.scales)])
 
     def __repr__(self) -> str:
         return f"<Linked {self.name}: {len(self.lines)} lines of a {self.layer} layer>"

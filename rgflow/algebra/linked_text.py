@@ -10,7 +10,17 @@ import re
 from collections.abc import Callable, Iterable
 
 from rgflow.algebra.jets import Jet
-from rgflow.algebra.response import FLUCTUATION, SHIFT, Answer, Entry, Line, Neuron
+from rgflow.algebra.response import (
+    FLUCTUATION,
+    OF_KERNEL,
+    OF_SQUARE,
+    OF_VARIANCE,
+    SHIFT,
+    Answer,
+    Entry,
+    Line,
+    Neuron,
+)
 from rgflow.algebra.tensor import Tensor
 from rgflow.algebra.tex import symbol_tex
 
@@ -31,6 +41,12 @@ def head(tensor: Tensor, many: bool, carries: bool, noisy: bool) -> list[str]:
     elif carries:
         past = f" + n <η[{_jets(p)}] {_metric(q)}> + n <η[{_jets(q)}] {_metric(p)}>"
     return [f"{name} = n <{_metric(p)} {_metric(q)}>{past}", *law]
+
+
+def scale_law(scale: str) -> str:
+    """nu of one input, which a norm divides by, in the brackets of the stage below."""
+    squares = {OF_KERNEL: "K", OF_SQUARE: "<σσ>", OF_VARIANCE: "<σσ> - <σ>^2"}
+    return f"ν^2 = {squares[scale]} + epsilon"
 
 
 def _noise_law() -> str:
@@ -70,21 +86,26 @@ def _term(answer: Answer, line: Line) -> str:
         parts.append(_power(symbol, answer.symbols.count(symbol)))
     for name, pairs in (("Theta", answer.thetas), ("K", answer.kernels)):
         parts += [_power(name + _indices(pair) + mark, pairs.count(pair)) for pair in dict.fromkeys(pairs)]
-    if answer.bracket is not None:
-        parts.append(f"<{_function(answer.bracket)}>{mark}")
+    names = [f"<{_function(bracket)}>{mark}" for bracket in answer.brackets]
+    parts += [_power(name, names.count(name)) for name in dict.fromkeys(names)]
     parts += _fluctuations(answer, line, mark)
-    return " ".join(parts) or "1"
+    return (" ".join(parts) or "1") + _divided(answer)
+
+
+def _divided(answer: Answer) -> str:
+    """What a norm divides by."""
+    nus = [_power(f"ν{a or ''}", answer.norms.count(a)) for a in dict.fromkeys(answer.norms)]
+    return f" / ({' '.join(nus)})" if len(nus) > 1 else f" / {nus[0]}" if nus else ""
 
 
 def _fluctuations(answer: Answer, line: Line, mark: str) -> list[str]:
     names = [_metric(entry) + mark for entry in answer.entries]
-    if answer.noise is not None:
-        names = [f"η[{_function(answer.noise)}]{mark}", *names]
+    names = [*(f"η[{_function(noise)}]{mark}" for noise in answer.noises), *names]
     if line.kind == FLUCTUATION or not names:
         return names
     if len(names) == 1:
         return [_mean_name(answer.entries[0], SHIFT) + mark]
-    if answer.noise is None and not any(jet.sample for entry in answer.entries for jet in entry):
+    if not answer.noises and not any(jet.sample for entry in answer.entries for jet in entry):
         return [Tensor.of([(Jet(0, a.edges), Jet(0, b.edges)) for a, b in answer.entries]).name + mark]
     return [f"n <{' '.join(names)}>"]
 
@@ -137,6 +158,12 @@ def latex_line(line: Line, stages: int) -> str:
     return f"{_tex(left)} &= {_tex(right)}"
 
 
+def latex_scale(scale: str) -> str:
+    """What a norm divides by, in LaTeX."""
+    left, right = scale_law(scale).split(" = ", 1)
+    return f"{_tex(left)} &= {_tex(right)}"
+
+
 def _tex(text: str) -> str:
     """Our own text in LaTeX: every sign that the functions above write, in turn."""
     for pattern, replacement in _SIGNS:
@@ -179,6 +206,7 @@ _SIGNS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\bz(\d*)(?:_([a-k]+))?", _value_tex),
     ("δ", r"\\delta~"),
     ("η", r"\\eta~"),
+    (r"ν(\d*)", lambda found: r"\nu" + (f"_{{{found[1]}}}" if found[1] else "")),
     ("<", r"\\langle~"),
     (">", r"\\rangle~"),
 )

@@ -75,29 +75,47 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Answer:
-    """coefficient * symbols * bracket * Thetas * Ks * what fluctuates ``back`` stages below.
+    """coefficient * symbols * brackets * Thetas * Ks / nus * what fluctuates ``back`` stages below.
 
-    Exactly one kind of fluctuation: ``entries``, one (its fluctuation, or in the line of a mean also its mean) or two
-    (their cumulant); ``noise``, a function of one neuron, in the line of a mean together with one entry, to whose
-    fluctuation it is correlated; none in the line of a leading mean.
+    Of what fluctuates: ``entries``, one (its fluctuation, or in the line of a mean also its mean) or two (their
+    cumulant); ``noises``, functions of one neuron, in the line of a mean together with one entry, to whose fluctuation
+    they are correlated, or two; none in the line of a leading mean.
 
     Attributes
     ----------
-    bracket : Neuron or None
-        Averaged at the leading kernel; without jets.
+    brackets : tuple of Neuron
+        Each averaged at the leading kernel; without jets.
     thetas, kernels : tuple of pairs of samples
         One for each Theta and each K.
+    norms : tuple of samples
+        Divided by nu of each, what the law normalises by at leading order.
     """
 
     coefficient: Fraction
     symbols: tuple[str, ...]
-    bracket: Neuron | None
+    brackets: tuple[Neuron, ...]
     thetas: tuple[Samples, ...]
     kernels: tuple[Samples, ...]
     back: int
     entries: tuple[Entry, ...] = ()
-    noise: Neuron | None = None
+    noises: tuple[Neuron, ...] = ()
+    norms: tuple[int, ...] = ()
 
+    @property
+    def bracket(self) -> Neuron | None:
+        """The bracket of an answer that has one at most."""
+        (found,) = self.brackets or (None,)
+        return found
+
+    @property
+    def noise(self) -> Neuron | None:
+        """The noise of an answer that has one at most."""
+        (found,) = self.noises or (None,)
+        return found
+
+
+# nu^2 - epsilon, where nu is what a norm divides by at leading order: K, <s s>, or <s s> - <s>^2 of one input.
+OF_KERNEL, OF_SQUARE, OF_VARIANCE = "kernel", "square", "variance"
 
 # What a line is the line of: a leading mean, the fluctuation of an entry, or the mean at next order.
 MEAN, FLUCTUATION, SHIFT = "mean", "fluctuation", "shift"
@@ -157,6 +175,22 @@ def ask(f: Neuron, q: Entry) -> Ask:
 
 
 @lru_cache(maxsize=65536)
+def both(f: Neuron, g: Neuron) -> tuple[Neuron, Neuron]:
+    """Two noises of the same neurons, in order and with their directions renamed, so that equal ones are equal."""
+    found = []
+    for one, other in ((f, g), (g, f)):
+        cut = len(one.jets)
+        for jets in renamings((*one.jets, *other.jets)):
+            sides = replace(one, jets=tuple(sorted(jets[:cut]))), replace(other, jets=tuple(sorted(jets[cut:])))
+            found.append(sides)
+    return min(found, key=lambda sides: tuple(map(_written, sides)))
+
+
+def _written(f: Neuron) -> tuple[Any, ...]:
+    return f.factors, f.acting, f.jets
+
+
+@lru_cache(maxsize=65536)
 def alone(entry: Entry) -> Entry:
     """One entry by itself, in the same order."""
     found = ((jets[0], jets[1]) for one in (entry, entry[::-1]) for jets in renamings(one))
@@ -175,15 +209,27 @@ def collected(answers: Iterable[Answer]) -> tuple[Answer, ...]:
     """Like answers added up, with their directions named alike."""
     sums: dict[Answer, Fraction] = defaultdict(Fraction)
     for answer in answers:
-        entries, noise = answer.entries, answer.noise
-        if noise is not None and entries:
-            noise, only = ask(noise, entries[0])
-            entries = (only,)
+        entries, noises = answer.entries, answer.noises
+        if noises and entries:
+            noise, only = ask(noises[0], entries[0])
+            entries, noises = (only,), (noise,)
+        elif len(noises) == 2:
+            noises = both(*noises)
         elif len(entries) == 2:
             first, second = entries
             one, other = joint(first, second), joint(second, first)
             entries = one if _rank(one) <= _rank(other) else other
-        sums[replace(answer, coefficient=Fraction(1), entries=entries, noise=noise)] += answer.coefficient
+        like = replace(
+            answer,
+            coefficient=Fraction(1),
+            brackets=tuple(sorted(answer.brackets, key=_written)),
+            thetas=tuple(sorted(answer.thetas)),
+            kernels=tuple(sorted(answer.kernels)),
+            entries=entries,
+            noises=noises,
+            norms=tuple(sorted(answer.norms)),
+        )
+        sums[like] += answer.coefficient
     return tuple(replace(answer, coefficient=total) for answer, total in sums.items() if total)
 
 

@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import overload
 
 from rgflow.algebra.linked import Linked
+from rgflow.algebra.partial import LinkedPartial, Partial, partial_named, relabelled
 from rgflow.algebra.recursion import Recursion, System, check_samples
 from rgflow.algebra.tensor import Tensor, listed
 from rgflow.derive.linked import linked
 from rgflow.derive.step import step
 from rgflow.errors import InputError, OrderError
 from rgflow.layers import Law, laws
+from rgflow.layers.probed import Probed
 from rgflow.network import Dense, Layer
 
 
@@ -40,7 +42,8 @@ def derive(
     ----------
     name : str or Tensor
         K, Theta, V, A, B, D, F, P, Q, R, S, T, U, V6 with an optional order, as in "V_1"; or the jets of any other
-        forest-shaped cumulant, as in "1 2|3e 4f|5e 6f".
+        forest-shaped cumulant, as in "1 2|3e 4f|5e 6f". J, J_1 and V_J are those of partial Jacobians
+        (:mod:`rgflow.algebra.partial`), above the layer that is moved.
     samples : "one" or "many"
         One input (no indices, total derivatives), or a different sample in each argument.
     layer : a layer description, default ``Dense()``
@@ -67,12 +70,26 @@ def derive(
     >>> print(derive("V"))
     V' = C_W^2 <σσσσ> - C_W^2 <σσ>^2 + 1/4 r C_W^2 V <∂^2[σσ]>^2
     """
-    tensor = Tensor.named(name)
     rules = laws(Dense() if layer is None else layer)
     check_samples(samples)
-    if check_closure(closure) == "full" and (len(rules) > 1 or (rules[0].carry and tensor.cost)):
+    if (partial := partial_named(name)) is not None:
+        return _partial(partial, samples, rules, closure)
+    return _derived(Tensor.named(name), samples, rules, closure)
+
+
+def _derived(tensor: Tensor, samples: str, rules: tuple[Law, ...], closure: str) -> Recursion | Linked:
+    full = check_closure(closure) == "full" and (len(rules) > 1 or (rules[0].carry and tensor.cost))
+    if full or any(law.norm for law in rules):
         return linked(tensor, samples, rules)
     return _derive(tensor, samples, _single(rules, tensor))
+
+
+def _partial(tensor: Partial, samples: str, rules: tuple[Law, ...], closure: str) -> Recursion | Linked:
+    """A tensor of partial Jacobians: that of a network which trains nothing, under its own letters."""
+    found = _derived(tensor.full, samples, tuple(map(Probed, rules)), closure)
+    if isinstance(found, Linked):
+        return LinkedPartial(tensor, samples, found.layer, found.stages, found.lines, found.carries, found.scales)
+    return Recursion(tensor, samples, found.layer, relabelled(found.terms))
 
 
 def _single(rules: tuple[Law, ...], tensor: Tensor) -> Law:
@@ -142,6 +159,10 @@ def closure(
     tensors = [Tensor.named(name) for name in wanted]
     law = _single(laws(Dense() if layer is None else layer), tensors[0])
     beyond = [tensor.name for tensor in tensors if tensor.cost]
+    if law.norm:
+        raise InputError(
+            f"{law.name} layers have no recursion in one time, for a norm divides; take derive() or flow()"
+        )
     if check_closure(closure) == "full" and law.carry and beyond:
         raise InputError(
             f"{beyond[0]} of {law.name} layers has no recursion from one layer to the next, since neurons keep their "

@@ -38,8 +38,9 @@ def _linked(tensor: Tensor, samples: str, rules: tuple[Law, ...]) -> Linked:
     )
     kind = FLUCTUATION if len(entries) == 2 else SHIFT if tensor.order else MEAN
     lines = [line for entry in _followed(kind, entries, rules) for line in _lines(kind, entry, rules)]
-    carries = any(law.carry for law in rules)
-    return Linked(tensor, samples, rules[-1].name, tuple(law.name for law in rules), tuple(lines), carries)
+    carries = rules[-1].carry is not None
+    scales = tuple(law.scale for law in rules if law.scale)
+    return Linked(tensor, samples, rules[-1].name, tuple(law.name for law in rules), tuple(lines), carries, scales)
 
 
 def entries_of(tensor: Tensor, samples: tuple[int, ...]) -> tuple[Entry, ...]:

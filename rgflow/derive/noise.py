@@ -53,10 +53,7 @@ Contracted = tuple[tuple[Contraction, ...], tuple[Contraction, ...], tuple[tuple
 def _contractions(
     items: tuple[tuple[int, Jet], ...], samples: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> Iterator[Contracted]:
-    """Thetas, Ks, and the (side, sample) of derivatives that plain values z leave on the activations of the other side.
-
-    A side holds activations or plain values, never both.
-    """
+    """Thetas, Ks, and the (side, sample) of derivatives that plain values z leave on the activations of either side."""
     if not items:
         yield (), (), ()
         return
@@ -69,10 +66,11 @@ def _contractions(
             for thetas, kernels, attached in _contractions(rest[:i] + rest[i + 1 :], samples):
                 yield ((*thetas, made), kernels, attached) if jet.edges else (thetas, (*kernels, made), attached)
     if not jet.edges:
-        for sample in samples[1 - side]:
-            made = _contraction(side, jet.sample, 1 - side, sample)
-            for thetas, kernels, attached in _contractions(rest, samples):
-                yield thetas, (*kernels, made), (*attached, (1 - side, sample))
+        for on in (1 - side, side):
+            for sample in samples[on]:
+                made = _contraction(side, jet.sample, on, sample)
+                for thetas, kernels, attached in _contractions(rest, samples):
+                    yield thetas, (*kernels, made), (*attached, (on, sample))
 
 
 def _contraction(side: int, sample: int, other_side: int, other: int) -> Contraction:

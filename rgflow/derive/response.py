@@ -7,18 +7,36 @@ jets; a bare derivative acts on each different sample of a bracket.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations, combinations_with_replacement, product
 from typing import NamedTuple
 
 from rgflow.algebra.jets import Jet, activated
 from rgflow.algebra.response import Answer, Entry, Neuron, Samples, collected
+from rgflow.derive.normalised import Piece, pieces
 from rgflow.layers import Law, Part
 
 ONE = Fraction(1)
+
+
+class Prefactor(NamedTuple):
+    """A number and leading averages, which multiply what fluctuates."""
+
+    weight: Fraction
+    norms: tuple[int, ...] = ()
+    averages: tuple[Neuron, ...] = ()
+
+
+class Fluctuation(NamedTuple):
+    """A part of how an average over neurons fluctuates: its noise, or ``rest``, averaged, times an entry."""
+
+    weight: Fraction
+    rest: Neuron
+    entries: tuple[Entry, ...] = ()
+    noises: tuple[Neuron, ...] = ()
 
 
 @lru_cache(maxsize=65536)
@@ -29,11 +47,12 @@ def response(entry: Entry, law: Law) -> tuple[Answer, ...]:
         if part.own:
             found.append(_carried(part, entry))
             continue
-        for neuron in _neurons(part):
-            found.append(Answer(ONE, part.symbols, None, (), (), part.back, noise=neuron))
-            for weight, leg, rest in _legs(neuron):
-                found += _contracted(weight, part, rest, (leg,))
-    return tuple(found)
+        for piece in _pieces(part):
+            if len(piece.stats) <= 1:
+                before, moving = _split(piece)
+                for each in _fluctuations(*moving):
+                    found += _answers(part, before, each.weight, (each.rest,), each.entries, each.noises)
+    return _merged(found, law, entry)
 
 
 @lru_cache(maxsize=65536)
@@ -41,27 +60,35 @@ def mean(entry: Entry, law: Law) -> tuple[Answer, ...]:
     """The line of the leading mean, K or Theta, without the constants of the law."""
     found: list[Answer] = []
     for part in law.integrand(*entry):
-        for neuron in _neurons(part):
-            found += _contracted(ONE, part, neuron, ())
-    return tuple(found)
+        for piece in _pieces(part):
+            if not piece.stats:
+                found += _answers(part, _prefactor(piece), ONE, (piece.f,))
+    return _merged(found, law, entry)
 
 
 @lru_cache(maxsize=65536)
 def shift(entry: Entry, law: Law) -> tuple[Answer, ...]:
-    """The line of the mean at next order, K_1 or Theta_1: the shifts below, pairs of legs, a leg on its own noise."""
+    """The line of the mean at next order, K_1 or Theta_1.
+
+    The shifts below, pairs of legs, a leg on its own noise; behind a norm, what two averages fluctuate by together.
+    """
     found: list[Answer] = []
     for part in law.integrand(*entry):
         if part.own:
             found.append(_carried(part, entry))
             continue
-        for neuron in _neurons(part):
-            for weight, leg, rest in _legs(neuron):
-                found += _contracted(weight, part, rest, (leg,))
-                if rest.factors or rest.jets:  # a constant has no noise
-                    found.append(Answer(weight, part.symbols, None, (), (), part.back, (leg,), rest))
-                for second_weight, second, left in _legs(rest):
-                    # the two legs are interchangeable: each pair is met twice
-                    found += _contracted(weight * second_weight / 2, part, left, (leg, second))
+        for piece in _pieces(part):
+            before, moving = _split(piece)
+            if len(moving) == 1:
+                for each in _shifts(moving[0]):
+                    found += _answers(part, before, each.weight, (each.rest,), each.entries, each.noises)
+            if len(piece.stats) == 1:
+                before, moving = _prefactor(piece), (piece.f, *piece.stats)
+            if len(moving) == 2:
+                for one, other in product(*map(_fluctuations, moving)):
+                    entries, noises = one.entries + other.entries, one.noises + other.noises
+                    weight = one.weight * other.weight
+                    found += _answers(part, before, weight, (one.rest, other.rest), entries, noises)
     return collected(found)
 
 
@@ -80,7 +107,7 @@ def exchanges(first: Entry, second: Entry, law: Law) -> tuple[Exchanged, ...]:
     found = []
     for exchange in law.intrinsic(first, second):
         one, other = (
-            tuple(answer for neuron in _neurons(part) for answer in _contracted(ONE, part, neuron, ()))
+            tuple(answer for neuron in _neurons(part) for answer in _answers(part, Prefactor(ONE), ONE, (neuron,)))
             for part in (Part((), left, right) for left, right in exchange.pairs)
         )
         found.append(Exchanged(exchange.coefficient, exchange.symbols, (one, other), exchange.pairs))
@@ -88,7 +115,53 @@ def exchanges(first: Entry, second: Entry, law: Law) -> tuple[Exchanged, ...]:
 
 
 def _carried(part: Part, entry: Entry) -> Answer:
-    return Answer(ONE, part.symbols, None, (), (), part.back, (entry,))
+    norms = tuple(jet.sample for jet in entry) if part.scaled else ()
+    return Answer(ONE, part.symbols, (), (), (), part.back, (entry,), norms=norms)
+
+
+def _pieces(part: Part) -> Iterable[Piece]:
+    """The part as functions of one neuron, behind its norm if it has one."""
+    if part.norm is not None:
+        return pieces(part)
+    norms = (part.left.sample, part.right.sample) if part.scaled else ()
+    return (Piece(ONE, neuron, norms) for neuron in _neurons(part))
+
+
+def _prefactor(piece: Piece) -> Prefactor:
+    return Prefactor(piece.coefficient, piece.norms, piece.constants)
+
+
+def _split(piece: Piece) -> tuple[Prefactor, tuple[Neuron, ...]]:
+    """Leading averages, and those that fluctuate: of f itself, or of the stats."""
+    before = _prefactor(piece)
+    if not piece.stats:
+        return before, (piece.f,)
+    return before._replace(averages=(*before.averages, piece.f)), piece.stats
+
+
+def _merged(found: list[Answer], law: Law, entry: Entry) -> tuple[Answer, ...]:
+    """Behind a norm like answers are many."""
+    return collected(found) if any(part.norm for part in law.integrand(*entry)) else tuple(found)
+
+
+def _fluctuations(neuron: Neuron) -> Iterator[Fluctuation]:
+    """The noise of an average over neurons, and one leg on it; nothing of a constant."""
+    if not (neuron.factors or neuron.jets):
+        return
+    yield Fluctuation(ONE, Neuron(), (), (neuron,))
+    for weight, leg, rest in _legs(neuron):
+        yield Fluctuation(weight, rest, (leg,))
+
+
+def _shifts(neuron: Neuron) -> Iterator[Fluctuation]:
+    """The mean of an average over neurons at next order."""
+    for weight, leg, rest in _legs(neuron):
+        yield Fluctuation(weight, rest, (leg,))
+        if rest.factors or rest.jets:  # a constant has no noise
+            yield Fluctuation(weight, Neuron(), (leg,), (rest,))
+        for second_weight, second, left in _legs(rest):
+            # the two legs are interchangeable: each pair is met twice
+            yield Fluctuation(weight * second_weight / 2, left, (leg, second))
 
 
 def _neurons(part: Part) -> Iterator[Neuron]:
@@ -114,23 +187,48 @@ def _legs(neuron: Neuron) -> Iterator[tuple[Fraction, Entry, Neuron]]:
         yield ONE, (jets[i], jets[j]), replace(neuron, jets=tuple(x for k, x in enumerate(jets) if k not in (i, j)))
 
 
-def _contracted(weight: Fraction, part: Part, neuron: Neuron, entries: tuple[Entry, ...]) -> Iterator[Answer]:
-    """A function averaged over the leading Gaussian: jets in pairs to Theta and K, the rest a bracket."""
-    bracket = neuron.without_jets() if neuron.factors else None
-    for thetas, kernels in contractions(neuron.jets):
-        yield Answer(weight, part.symbols, bracket, thetas, kernels, part.back, entries)
+def _answers(
+    part: Part,
+    before: Prefactor,
+    weight: Fraction,
+    averages: tuple[Neuron, ...],
+    entries: tuple[Entry, ...] = (),
+    noises: tuple[Neuron, ...] = (),
+) -> Iterator[Answer]:
+    """Functions averaged over the leading Gaussian, each: jets in pairs to Theta and K, the rest brackets."""
+    for chosen in product(*(tuple(_averaged(each)) for each in (*before.averages, *averages))):
+        brackets = tuple(each.bracket for each in chosen if each.bracket.factors)
+        thetas = tuple(pair for each in chosen for pair in each.thetas)
+        kernels = tuple(pair for each in chosen for pair in each.kernels)
+        total = before.weight * weight
+        yield Answer(total, part.symbols, brackets, thetas, kernels, part.back, entries, noises, before.norms)
 
 
-def contractions(jets: tuple[Jet, ...]) -> Iterator[tuple[tuple[Samples, ...], tuple[Samples, ...]]]:
-    """Every way to contract all jets in pairs: the samples of each Theta and of each K."""
-    if not jets:
-        yield (), ()
+class Averaged(NamedTuple):
+    """A term of the average of a function: what is left without jets, and the samples of each Theta and K."""
+
+    bracket: Neuron
+    thetas: tuple[Samples, ...] = ()
+    kernels: tuple[Samples, ...] = ()
+
+
+def _averaged(neuron: Neuron) -> Iterator[Averaged]:
+    """Every way to contract all jets: in pairs, and plain values with the activations, <z f> = K <d f>."""
+    if not neuron.jets:
+        yield Averaged(neuron)
         return
-    first, rest = jets[0], jets[1:]
+    first, rest = neuron.jets[0], neuron.jets[1:]
     if len(first.edges) > 1:
         return
     for i, other in enumerate(rest):
         if other.edges == first.edges:
             pair = (min(first.sample, other.sample), max(first.sample, other.sample))
-            for thetas, kernels in contractions(rest[:i] + rest[i + 1 :]):
-                yield ((*thetas, pair), kernels) if first.edges else (thetas, (*kernels, pair))
+            for each in _averaged(replace(neuron, jets=rest[:i] + rest[i + 1 :])):
+                if first.edges:
+                    yield each._replace(thetas=(*each.thetas, pair))
+                else:
+                    yield each._replace(kernels=(*each.kernels, pair))
+    if not first.edges:
+        for sample in neuron.samples:
+            for each in _averaged(replace(neuron, jets=rest).under(sample)):
+                yield each._replace(kernels=(*each.kernels, (min(first.sample, sample), max(first.sample, sample))))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rgflow.activations import Activation
-from rgflow.algebra.response import Answer, Neuron
+from rgflow.algebra.jets import Jet
+from rgflow.algebra.response import OF_KERNEL, OF_VARIANCE, Answer, Neuron
 from rgflow.brackets import gaussian_moments
 from rgflow.derive.noise import CROSSED, LATER, Contraction, Overlap
 from rgflow.flow.leading import Leading
@@ -47,19 +48,23 @@ class Averages:
         if displaced:  # variances up and correlations down, to which nearly equal inputs are most sensitive
             outward = np.where(np.eye(self.K.shape[1], dtype=bool), 1.0, -np.sign(self.K))
             self.K, self.Theta = self.K + outward * means.K_error, self.Theta + means.Theta_error
-        self.skip = _skips(stages)
         self.single = self._at_one_stage(single)
+        self.nu = nus(stages, self.K, self._of_sigma)
+        self.skip = self._skips(stages)
+        self.heard = _heard(stages)
         self.double = self._between(double, advance)
 
     def product(self, answer: Answer, t: int) -> float:
-        """bracket * Thetas * Ks at stage t."""
+        """brackets * Thetas * Ks / nus at stage t, for a later stage that reads it."""
         value = 1.0
+        for a in answer.norms:
+            value /= self.nu[t + answer.back][a]
         for a, b in answer.thetas:
             value *= self.Theta[t, a, b]
         for a, b in answer.kernels:
             value *= self.K[t, a, b]
-        if answer.bracket is not None:
-            value *= self.single[answer.bracket][t]
+        for bracket in answer.brackets:
+            value *= self.single[bracket][t]
         return float(value)
 
     def overlap(self, term: Overlap, T: int, u: int) -> float:
@@ -80,7 +85,7 @@ class Averages:
     def _contracted(self, contraction: Contraction, means: Any, T: int, u: int) -> float:
         a, b = contraction.samples
         if contraction.place == CROSSED:
-            return float(self.skip[T, u] * means[u, a, b])
+            return float(self.skip[T, u, a] * means[u, a, b])
         return float(means[T if contraction.place == LATER else u, a, b])
 
     def _moved(self, values: Any, errors: Any) -> Any:
@@ -110,7 +115,7 @@ class Averages:
             moments = [_moment(later) + _moment(earlier) for later, earlier in members]
             blocks = np.zeros((len(members), count, count))
             for T in range(count):
-                past = [u for u in range(T) if self.skip[T, u] != 0]
+                past = [u for u in range(T) if u in self.heard and self.skip[T, u].any()]
                 if past:
                     blocks[:, T, past] = self._moments(self._kernels(T, past, ours, theirs), moments).T
                 advance(1)
@@ -124,20 +129,64 @@ class Averages:
         kernels = np.empty((len(past), size, size))
         kernels[:, :n, :n] = self.K[T][np.ix_(ours, ours)]
         kernels[:, n:, n:] = self.K[past][:, theirs][:, :, theirs]
-        crossed = self.skip[T, past][:, None, None] * self.K[past][:, ours][:, :, theirs]
+        crossed = self.skip[T, past][:, ours][:, :, None] * self.K[past][:, ours][:, :, theirs]
         kernels[:, :n, n:], kernels[:, n:, :n] = crossed, crossed.transpose(0, 2, 1)
         return kernels
+
+    def _skips(self, stages: Sequence[Stage]) -> Any:
+        """<z^T_a z^u_b> = skip[T, u, a] K_ab(u) for T >= u: what a neuron at T keeps of stage u (1 at T = u)."""
+        kept = np.zeros((len(stages), *self.K.shape[:2]))
+        for t, stage in enumerate(stages):
+            kept[t, t] = 1.0
+            if t and stage.law.carry is not None:
+                name, back = stage.law.carry
+                strength = (stage.value(name) if name else 1.0) * np.ones(self.K.shape[1])
+                if stage.law.scale == OF_KERNEL:
+                    strength = strength / self.nu[t]
+                kept[t, :t] = strength * kept[t - back, :t]
+                for u in range(t - back + 1, t):  # z of the stage below once more, divided by nu
+                    if u in self.nu and stages[u].population == stage.population:
+                        kept[t, u] = self.nu[u] * kept[t, u - 1]
+        return kept
+
+    def _of_sigma(self, t: int, a: int, count: int) -> float:
+        """<s^count> of one input at stage t."""
+        return float(self._moments(self.K[t : t + 1, a : a + 1, a : a + 1], [(((0,) * count, 0),)])[0, 0])
 
     def _fill(self, table: dict[tuple[Neuron, Neuron], Any]) -> None:
         """Stages that share nothing, and the same stage, where only plain products are asked for."""
         together = {pair: _product(*pair) for pair in table if not (pair[0].acting or pair[1].acting)}
         at_once = self._at_one_stage(together.values())
-        independent = self.skip == 0
+        independent = ~self.skip.any(axis=2)
         for (later, earlier), block in table.items():
             apart = self.single[later][:, None] * self.single[earlier][None, :]
             block[independent] = apart[independent]
             if (later, earlier) in together:
                 np.fill_diagonal(block, at_once[together[later, earlier]])
+
+
+def _heard(stages: Sequence[Stage]) -> set[int]:
+    """Stages whose averages over neurons any stage reads, so that their noise is heard."""
+    z = Jet(0)
+    parts = ((t, part) for t, stage in enumerate(stages) for part in stage.law.integrand(z, z))
+    return {t - part.back for t, part in parts if not part.own}
+
+
+def nus(stages: Sequence[Stage], K: Any, of_sigma: Callable[[int, int, int], float]) -> dict[int, Any]:
+    """nu of every input, for each stage that normalises what stands below it.
+
+    of_sigma : <s^k> at a stage, of one input
+    """
+    found: dict[int, Any] = {}
+    for t, stage in enumerate(stages):
+        if stage.law.scale is None:
+            continue
+        samples, below = range(K.shape[1]), t - 1
+        squares = [K[below, a, a] if stage.law.scale == OF_KERNEL else of_sigma(below, a, 2) for a in samples]
+        if stage.law.scale == OF_VARIANCE:
+            squares = [square - of_sigma(below, a, 1) ** 2 for a, square in zip(samples, squares, strict=True)]
+        found[t] = np.sqrt(np.array(squares) + stage.value("epsilon"))
+    return found
 
 
 def _moment(bracket: Neuron) -> Moment:
@@ -149,13 +198,3 @@ def _moment(bracket: Neuron) -> Moment:
 
 def _product(one: Neuron, other: Neuron) -> Neuron:
     return Neuron(tuple(sorted(one.factors + other.factors)))
-
-
-def _skips(stages: Sequence[Stage]) -> Any:
-    """<z^T z^u> = skip[T, u] K(u) for T >= u: what a neuron at stage T keeps of stage u (1 at T = u)."""
-    kept = np.eye(len(stages))
-    for t, stage in enumerate(stages):
-        if t and stage.law.carry is not None:
-            name, back = stage.law.carry
-            kept[t, :t] = (stage.value(name) if name else 1.0) * kept[t - back, :t]
-    return kept

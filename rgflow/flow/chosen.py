@@ -23,6 +23,8 @@ from rgflow.flow.history import History, checked
 from rgflow.flow.inputs import check_first, start
 from rgflow.flow.orders import check_size
 from rgflow.flow.steps import steps
+from rgflow.labelled import dataset
+from rgflow.layers import forgets
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
 from rgflow.network.describe import described
@@ -64,9 +66,9 @@ def flow_chosen(
 ) -> xarray.Dataset:
     """The coefficients ``wanted`` at the sample indices ``at``, (T, k); see :func:`rgflow.flow`."""
     rules = tuple(stage.law for stage in through)
-    if len(rules) != net.depth or any(law.carry for law in rules):
+    if len(rules) != net.depth or not all(map(forgets, rules)):
         raise InputError(
-            "at= is for layers without a past; flow each set of inputs for itself, and take its components"
+            "at= is for layers without a past or a norm; flow each set of inputs for itself, and take its components"
         )
     indices = _indices(net, inputs, first_kernel, wanted, at)
     systems = closures(needed, "many", rules[1:] or rules)
@@ -193,8 +195,6 @@ def _dataset(
     order: int,
     kinks: str,
 ) -> xarray.Dataset:
-    import xarray
-
     data: dict[str, Any] = {t.name: (("layer", "component"), values[t], attributes(t)) for t in wanted}
     data["numerical_error"] = (
         ("coefficient", "layer", "component"),
@@ -217,4 +217,4 @@ def _dataset(
             np.array([trusted_layers(ratios[letter]) for letter in letters]),
             {"long_name": f"last layer up to which expansion_ratio stays below {BOUND}"},
         )
-    return xarray.Dataset(data, coords, {**attrs, "order": order, "brackets": "quadrature", "closure": "full"})
+    return dataset(data, coords, {**attrs, "order": order, "brackets": "quadrature", "closure": "full"})

@@ -19,6 +19,7 @@ from rgflow.flow.inputs import check_first, start
 from rgflow.flow.leading import pairwise, run_pairs
 from rgflow.flow.orders import MOST_MEASURED, check_size, measures, requested
 from rgflow.flow.stages import highest_written, run_stages
+from rgflow.layers import forgets
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
 
@@ -115,7 +116,8 @@ def flow(
     _check_laws(order, wanted, needed, through)
     check_first(net, through[0].law, begin.overlap)
     rules = tuple(stage.law for stage in through)
-    if len(rules) == net.depth and (check_closure(closure) == "book" or not any(law.carry for law in rules)):
+    book = check_closure(closure) == "book" and not any(law.norm for law in rules)
+    if len(rules) == net.depth and (book or all(map(forgets, rules))):
         systems = closures(needed, samples, rules[1:] or rules)
         for system in systems.values():
             check_kinks(system, net.activation, kinks)
@@ -130,7 +132,8 @@ def flow(
         go = run_pairs if pairwise(needed, begin.overlap) else partial(run_stages, tensors=needed)
         history = go(net, through, overlap=begin.overlap, progress=progress)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
-    return found.assign_attrs(brackets=history.brackets, closure=closure)
+    found.attrs.update(brackets=history.brackets, closure=closure)
+    return found
 
 
 def _check_laws(order: int, wanted: tuple[Tensor, ...], needed: list[Tensor], through: tuple[Stage, ...]) -> None:
@@ -152,7 +155,7 @@ def _check_linked(
 ) -> None:
     """Refuse what lines with memory do not give: the book's closure of a branch, many inputs, kinks."""
     if check_closure(closure) == "book":
-        several = next(stage.description for stage in through if not stage.last)
+        several = next(stage.description for stage in through if not stage.last or stage.law.norm)
         raise InputError(f"{several!r} has no recursion in one time; take closure='full'")
     check_size(needed, inputs, memory=True)
     for tensor in needed:

@@ -16,9 +16,10 @@ import numpy as np
 from rgflow.activations import Activation
 from rgflow.algebra import Bracket, Tensor
 from rgflow.algebra.jets import Jet
-from rgflow.algebra.response import Entry, Neuron
+from rgflow.algebra.response import OF_KERNEL, OF_VARIANCE, Entry, Neuron
+from rgflow.brackets import gaussian_moments
 from rgflow.derive.response import mean
-from rgflow.errors import AccuracyError
+from rgflow.errors import AccuracyError, InputError
 from rgflow.flow.history import History
 from rgflow.flow.inputs import entering
 from rgflow.flow.moments import plan
@@ -31,6 +32,7 @@ PLAIN: Entry = (Jet(1), Jet(2))
 TANGENT: Entry = (Jet(1, (0,)), Jet(2, (0,)))
 EPSILON = np.finfo(float).eps
 Rows = dict[Entry, list[Any]]  # by stage
+MEAN, NU = Bracket(((0, 0),), 0), "1/nu"  # of inputs alone
 FEW = 10  # inputs: beyond, pairs go one by one
 
 
@@ -65,18 +67,19 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     samples = len(overlap)
     shapes = tuple(
         dict.fromkeys(
-            _shape(answer.bracket)
+            _shape(bracket)
             for stage in stages[1:]
             for entry in (PLAIN, TANGENT)
             for answer in mean(entry, stage.law)
-            if answer.bracket is not None
+            for bracket in answer.brackets
+            if len(bracket.samples) == 2
         )
     )
     moments = plan(shapes, samples)
     size = samples**2
     values: Rows = {PLAIN: [], TANGENT: []}
     errors: Rows = {PLAIN: [], TANGENT: []}
-    blocks: list[dict[Bracket, tuple[Any, Any]]] = []
+    blocks: list[dict[Any, tuple[Any, Any]]] = []
     first = dict(zip((PLAIN, TANGENT), entering(stages[0].description, overlap), strict=True))
     for t, stage in enumerate(stages):
         for entry in (PLAIN, TANGENT):
@@ -86,12 +89,14 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
             values[entry].append(total)
             errors[entry].append(doubt + 4 * EPSILON * np.abs(total))
         blocks.append(_averages(activation, moments, shapes, size, values[PLAIN][t], errors[PLAIN][t], stage))
+        if t + 1 < len(stages):
+            blocks[t] |= _alone(activation, stages[t + 1], values[PLAIN][t], errors[PLAIN][t])
     found = [np.array(rows) for rows in (values[PLAIN], values[TANGENT], errors[PLAIN], errors[TANGENT])]
     return Leading(*found)
 
 
 def _stage(
-    stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Bracket, tuple[Any, Any]]]
+    stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Any, tuple[Any, Any]]]
 ) -> tuple[Any, Any]:
     """One entry at stage t by the line of its mean, and its error from those of the factors."""
     total: Any = float(sum(map(stage.value, stage.law.constants(*entry))))
@@ -102,8 +107,12 @@ def _stage(
         spread = np.zeros_like(term)
         factors = [(values[PLAIN][below], errors[PLAIN][below])] * len(answer.kernels)
         factors += [(values[TANGENT][below], errors[TANGENT][below])] * len(answer.thetas)
-        if answer.bracket is not None:
-            factors.append(blocks[below][_shape(answer.bracket)])
+        for bracket in answer.brackets:
+            value, error = blocks[below][_shape(bracket)]
+            factors.append((value, error) if bracket.samples != (2,) else (value.T, error.T))
+        for sample in answer.norms:
+            value, error = blocks[below][NU]
+            factors.append((value, error) if sample == 1 else (value.T, error.T))
         for value, error in factors:
             spread = np.abs(term) * error + spread * (np.abs(value) + error)
             term = term * value
@@ -115,9 +124,41 @@ def _shape(bracket: Neuron) -> Bracket:
     return Bracket(tuple((0, order) for order in bracket.orders), 0)
 
 
+def _alone(activation: Activation, reader: Stage, K: Any, doubt: Any) -> dict[Any, tuple[Any, Any]]:
+    """What a stage that normalises reads of inputs alone, as columns: <s> and 1/nu, with errors.
+
+    Raises InputError where there is nothing to divide by.
+    """
+    if reader.law.scale is None:
+        return {}
+    variances, error = np.diagonal(K), np.diagonal(doubt)
+    found: dict[Any, tuple[Any, Any]] = {}
+    if reader.law.scale == OF_KERNEL:
+        squares, doubts = variances, error
+    else:
+        moments = [(((0,), 0),), (((0, 0), 0),)]
+        values, errors = gaussian_moments(activation, variances[:, None, None], moments, "almost_everywhere")
+        moved, _ = gaussian_moments(activation, (variances + error)[:, None, None], moments, "almost_everywhere")
+        errors = errors + EPSILON * np.abs(values) + np.abs(moved - values)
+        squares, doubts = values[:, 1], errors[:, 1]
+        found[MEAN] = values[:, :1] + 0 * K, errors[:, :1] + 0 * K
+        if reader.law.scale == OF_VARIANCE:
+            squares = squares - values[:, 0] ** 2
+            doubts = doubts + 2 * np.abs(values[:, 0]) * errors[:, 0]
+    squares = squares + reader.value("epsilon")
+    if not (squares > 4 * doubts).all():
+        raise InputError(
+            f"at layer {reader.layer} the norm divides by the root of {squares.min():.3g}, which is nothing: "
+            f"{activation.name} gives an input no variance there; use C_b > 0, epsilon > 0, or drop that input"
+        )
+    inverse = 1 / np.sqrt(squares)
+    found[NU] = inverse[:, None] + 0 * K, (inverse * doubts / squares)[:, None] + 0 * K
+    return found
+
+
 def _averages(
     activation: Activation, moments: Any, shapes: tuple[Bracket, ...], size: int, K: Any, doubt: Any, stage: Stage
-) -> dict[Bracket, tuple[Any, Any]]:
+) -> dict[Any, tuple[Any, Any]]:
     """The brackets at K as matrices over inputs, with errors: their own and what that of K makes of them."""
     if not np.isfinite(K).all():
         raise AccuracyError(

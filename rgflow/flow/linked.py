@@ -114,8 +114,10 @@ class LinkedFlow:
             for entry, values in self.shifts.items():
                 for answer in shift(entry, stage.law):
                     below, weight = t - answer.back, self._weight(stage, answer, t)
-                    if answer.noise is not None:
-                        values[t] += weight * self.noises[ask(answer.noise, answer.entries[0])][below, below]
+                    if len(answer.noises) == 2:
+                        values[t] += weight * self._covariance(*answer.noises, below)[below]
+                    elif answer.noises:
+                        values[t] += weight * self.noises[ask(answer.noises[0], answer.entries[0])][below, below]
                     elif len(answer.entries) == 2:
                         values[t] += weight * self.pairs[joint(*answer.entries)][below, below]
                     else:

@@ -87,8 +87,10 @@ class _Search:
     def _follow_shift(self, entry: Entry) -> None:
         for law in self.laws:
             for answer in shift(entry, law):
-                if answer.noise is not None:
-                    self.want_noise(answer.noise, answer.entries[0])
+                if len(answer.noises) == 2:
+                    continue  # of the same neurons: an average
+                if answer.noises:
+                    self.want_noise(answer.noises[0], answer.entries[0])
                 elif len(answer.entries) == 2:
                     self.want_pair(*answer.entries)
                 else:

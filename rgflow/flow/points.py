@@ -26,6 +26,7 @@ from rgflow.errors import InputError
 from rgflow.flow.diagnostics import expansion_ratios
 from rgflow.flow.orders import measures, requested
 from rgflow.flow.tabulated import Tabulated
+from rgflow.layers import forgets
 from rgflow.layers.laws import value
 from rgflow.layers.stages import stages
 from rgflow.network import Network
@@ -77,7 +78,7 @@ def suits(net: Network, points: Mapping[str, Any]) -> bool:
     """Whether :func:`flow_points` serves: one law for all layers, no past, and hyperparameters it knows."""
     through = stages(net)
     laws = {stage.law for stage in through}
-    plain = len(through) == net.depth and len(laws) == 1 and not any(law.carry for law in laws)
+    plain = len(through) == net.depth and len(laws) == 1 and all(map(forgets, laws))
     if not plain or through[0].law.intrinsic(*Tensor.named("V").pairs):
         return False
     known = {name for layer in net.layers for name in layer.hyperparameters()}

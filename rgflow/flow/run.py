@@ -18,6 +18,8 @@ from rgflow.layers.laws import value
 from rgflow.network import Network
 from rgflow.progress import progress_bar
 
+_K, _V, _THETA = (Tensor.named(letter) for letter in ("K", "V", "Theta"))
+
 
 def run(
     net: Network,
@@ -57,13 +59,12 @@ def first_layer(net: Network, law: Law, overlap: Any) -> dict[Tensor, Any]:
     V[1,2,3,4] = sum of coefficient * <x_a x_c> <x_b x_d>.
     """
     layer = net.layers[0]
-    V = Tensor.named("V")
     K, Theta = entering(layer, overlap)
-    found = {Tensor.named("K"): K, Tensor.named("Theta"): Theta}
-    for exchange in law.intrinsic(*V.pairs):
+    found = {_K: K, _THETA: Theta}
+    for exchange in law.intrinsic(*_V.pairs):
         weight = float(exchange.coefficient)
         for symbol in exchange.symbols:
             weight *= value(layer, symbol, *net.widths[:2])
         indices = ["".join("_abcd"[jet.sample] for jet in pair) for pair in exchange.pairs]
-        found[V] = found.get(V, 0.0) + weight * np.einsum(f"{','.join(indices)}->abcd", overlap, overlap)
+        found[_V] = found.get(_V, 0.0) + weight * np.einsum(f"{','.join(indices)}->abcd", overlap, overlap)
     return found

@@ -102,8 +102,10 @@ def asked(wanted: Needs, stages: Sequence[Stage]) -> tuple[list[Neuron], list[tu
         for f, q in wanted.noises:
             answers += response(q, law)
             overlaps += [o for a in response(q, law) if a.noise is not None for o in covariance(f, a.noise)]
-        answers += [answer for entry in wanted.shifts for answer in shift(entry, law)]
-    single.update(dict.fromkeys(answer.bracket for answer in answers if answer.bracket is not None))
+        shifts = [answer for entry in wanted.shifts for answer in shift(entry, law)]
+        overlaps += [o for a in shifts if len(a.noises) == 2 for o in covariance(*a.noises)]
+        answers += shifts
+    single.update(dict.fromkeys(bracket for answer in answers for bracket in answer.brackets))
     for overlap in overlaps:
         sides = (overlap.later, overlap.earlier)
         single.update(dict.fromkeys(side for side in sides if side.factors))

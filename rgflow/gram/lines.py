@@ -92,6 +92,11 @@ def lines(stages: Sequence[Stage]) -> Lines:
     constants = np.zeros((len(stages), 2))
     coefficients = np.zeros((len(stages), reach, 6))
     for t, stage in enumerate(stages[1:], 1):
+        if stage.law.norm or stage.law.scale:
+            raise InputError(
+                f"layer {stage.layer} normalises, which Gram matrices of very many inputs do not offer; flow at most ten "
+                "inputs at a time"
+            )
         for row, entry in enumerate((PLAIN, TANGENT)):
             constants[t, row] = sum(map(stage.value, stage.law.constants(*entry)))
             for answer in mean(entry, stage.law):

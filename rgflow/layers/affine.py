@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rgflow.algebra.jets import Jet, Pair
-from rgflow.layers.law import Exchange, Part
+from rgflow.algebra.response import OF_SQUARE, OF_VARIANCE
+from rgflow.layers.law import Exchange, Norm, Part
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Affine:
     carry : (name of the skip strength, stages back); None without a skip.
     limit : the largest total order in 1/n to which the law holds, if a kind has one.
     odd : it holds for odd activations only.
+    norm : what all weights read is normalised, in this way.
     """
 
     name: str
@@ -43,11 +45,19 @@ class Affine:
     carry: tuple[str, int] | None = None
     limit: int | None = None
     odd: bool = False
+    norm: Norm | None = None
 
     @property
     def order(self) -> int | None:
-        """Every order; with a carry the first beyond the leading one."""
-        return 1 if self.limit is None and self.carry is not None else self.limit
+        """Every order; with a carry or a norm the first beyond the leading one."""
+        return 1 if self.limit is None and (self.carry or self.norm) else self.limit
+
+    @property
+    def scale(self) -> str | None:
+        """Behind sigma a norm divides by sizes of sigma; before it nothing is left to divide by (``Scaled``)."""
+        if self.norm is None or self.norm.inside:
+            return None
+        return OF_VARIANCE if self.norm.centred else OF_SQUARE
 
     def constants(self, a: Jet, b: Jet) -> tuple[str, ...]:
         if a.edges != b.edges or len(a.edges) > 1:
@@ -61,11 +71,12 @@ class Affine:
             parts.append(Part((skip, skip) if skip else (), a, b, linear=True, own=True, back=back))
         for source in self.sources:
             weight = (source.weight,) if source.weight else ()
-            parts.append(Part(weight, a, b, source.linear, back=source.back))
+            parts.append(Part(weight, a, b, source.linear, back=source.back, norm=self.norm))
             if source.rate:
                 shared = [edge for edge in a.edges if edge in b.edges]
                 parts += [
-                    Part((source.rate,), a.without(e), b.without(e), source.linear, back=source.back) for e in shared
+                    Part((source.rate,), a.without(e), b.without(e), source.linear, back=source.back, norm=self.norm)
+                    for e in shared
                 ]
         return tuple(parts)
 

@@ -9,7 +9,8 @@ where g is the *integrand*, a function of the jets of one neuron. What a kind ma
 - a part of the integrand may be of z itself instead of sigma(z) (``linear``), and of a stage further below (``back``);
 - a *carry*: the new neuron i keeps ``skip`` times the value of neuron i below, so that z'_a z'_b has the part
   skip^2 z_a z_b of its own neuron, which is no average;
-- *intrinsic* cumulants: parameters that are not Gaussian, whose fourth cumulant joins two entries of the metric.
+- *intrinsic* cumulants: parameters that are not Gaussian, whose fourth cumulant joins two entries of the metric;
+- a *norm*: what the weights read is divided by an average over the neurons, so that G is a smooth map of averages.
 
 A layer with two weight matrices is two laws, one after the other.
 """
@@ -23,11 +24,23 @@ from typing import NamedTuple, Protocol
 from rgflow.algebra.jets import Jet, Pair
 
 
+class Norm(NamedTuple):
+    """x -> (x - m)/sqrt(v + epsilon) over the neurons of one input.
+
+    centred : with the mean m and the variance v; otherwise m = 0 and v is the mean square.
+    inside : of z, before sigma acts; otherwise of sigma(z).
+    """
+
+    centred: bool
+    inside: bool
+
+
 class Part(NamedTuple):
     """hyperparameters * s_left s_right, averaged over the neurons of the stage ``back`` stages below.
 
     symbols : their product. linear : of z itself, s = z, instead of s = D_S sigma(z). own : of the new neuron's own
-    value below (always linear), not averaged.
+    value below (always linear), not averaged. scaled : divided by nu of its two samples, the root of the law's
+    ``scale``. norm : s is normalised, or sigma of what is normalised, which fluctuates with the neurons.
     """
 
     symbols: tuple[str, ...]
@@ -36,6 +49,8 @@ class Part(NamedTuple):
     linear: bool = False
     own: bool = False
     back: int = 1
+    scaled: bool = False
+    norm: Norm | None = None
 
 
 class Exchange(NamedTuple):
@@ -65,6 +80,14 @@ class Law(Hashable, Protocol):
     def carry(self) -> tuple[str, int] | None:
         """(skip, stages back) if a neuron keeps its own past; "" for a skip of 1."""
 
+    @property
+    def norm(self) -> Norm | None:
+        """How what its weights read is normalised."""
+
+    @property
+    def scale(self) -> str | None:
+        """What a norm divides by at leading order, squared: OF_KERNEL, OF_SQUARE or OF_VARIANCE of the stage below."""
+
     def constants(self, a: Jet, b: Jet) -> tuple[str, ...]:
         """Hyperparameters that enter G_ab as they are."""
 
@@ -73,3 +96,8 @@ class Law(Hashable, Protocol):
 
     def intrinsic(self, first: Pair, second: Pair) -> tuple[Exchange, ...]:
         """What parameters that are not Gaussian add to n times the cumulant of two entries, at leading order."""
+
+
+def forgets(law: Law) -> bool:
+    """Whether recursions from one layer to the next are all: neurons keep no past, and nothing is normalised."""
+    return law.carry is None and law.norm is None

@@ -7,6 +7,7 @@ from typing import Any
 
 from rgflow.errors import InputError
 from rgflow.layers.law import Law
+from rgflow.layers.probed import UNIT
 from rgflow.network import Layer
 
 
@@ -22,8 +23,10 @@ def laws(layer: Any) -> tuple[Law, ...]:
 
 
 def value(layer: Layer, symbol: str, below: int, here: int) -> float:
-    """The value of a symbol of a layer's laws: its hyperparameter of that name (0 if it has none), or ``narrowing``.
+    """The value of a symbol of a layer's laws: its hyperparameter of that name (0 if it has none), or a derived one.
 
-    narrowing = n_l / max(n_l, n_{l+1}), with n_l = ``below`` and n_{l+1} = ``here``.
+    unit = 1; narrowing = n_l / max(n_l, n_{l+1}), with n_l = ``below`` and n_{l+1} = ``here``.
     """
+    if symbol == UNIT:
+        return 1.0
     return below / max(below, here) if symbol == "narrowing" else layer.value(symbol)

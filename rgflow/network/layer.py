@@ -1,7 +1,8 @@
 """What every description of a layer shares: a frozen dataclass of validated hyperparameters, known by its name.
 
 A kind of layer is one file in :mod:`rgflow.network.kinds`. Its fields are hyperparameters, numbers that are not
-negative unless ``metadata`` says otherwise: ``real()`` for any finite number, ``size()`` for a width.
+negative unless ``metadata`` says otherwise: ``real()`` for any finite number, ``size()`` for a width, ``choice()`` for
+one of several words.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Layer:
 
     @classmethod
     def hyperparameters(cls) -> tuple[str, ...]:
-        """The names of the hyperparameters, in order; widths are not among them."""
-        return tuple(f.name for f in fields(cls) if f.metadata.get("check") is not _size)
+        """The names of the hyperparameters, in order; widths and choices are not among them."""
+        return tuple(f.name for f in fields(cls) if f.metadata.get("number", True))
 
     def changed(self, **values: Any) -> Self:
         """The same kind of layer with some hyperparameters changed, checked as when it was made."""
@@ -72,7 +73,19 @@ def real(default: float) -> Any:
 
 def size() -> Any:
     """A width inside the layer; None, the default: that of the layer itself."""
-    return field(default=None, metadata={"check": _size})
+    return field(default=None, metadata={"check": _size, "number": False})
+
+
+def choice(default: str, *others: str) -> Any:
+    """One of several words."""
+    known = (default, *others)
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise InputError(f"{name} is {value!r}; it is {' or '.join(map(repr, known))}")
+        return value
+
+    return field(default=default, metadata={"check": check, "number": False})
 
 
 def not_negative(name: str, value: Any) -> float:

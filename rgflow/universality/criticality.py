@@ -124,6 +124,14 @@ class Criticality:
         """chi_perp = 1 - p_perpendicular/l + ...: the distance of nearby inputs falls as l^{-p_perpendicular}."""
         return exponents(self.point)[1]
 
+    @property
+    def zeta(self) -> Any:
+        """J ~ l^{-zeta}, the partial Jacobian norm: positive where it falls, and the same number as p_perpendicular.
+
+        At a half-stable point for flows that start there; off it, and off criticality, see ``rgflow.jacobian_law``.
+        """
+        return self.p_perpendicular
+
     @cached_property
     def p_parallel(self) -> Any:
         """chi_parallel = 1 - p_parallel/l + ..., as fluctuations of the kernel itself fall."""

@@ -157,6 +157,11 @@ _NAMES = frozenset({"C_b", "C_W", "lambda_b", "lambda_W", "skip"})
 @lru_cache(maxsize=256)
 def _kernel_step(layer: Layer) -> KernelStep:
     rules = laws(layer)
+    if any(law.norm is not None for law in rules):
+        raise NoCriticalPoint(
+            f"{type(layer).__name__} layers have no critical points but lines, since a norm fixes what the weights "
+            "read: rgflow.critical_line gives them, and rgflow.jacobian_law what happens on and beside them"
+        )
     if len(rules) > 1:
         raise NoCriticalPoint(
             f"critical points of {type(layer).__name__} layers are not solved: their kernel passes several weight "
@@ -192,5 +197,5 @@ def _parts(recursion: Any, known: Mapping[Any, str]) -> dict[str, Product]:
 def _usual(layer: Layer, law: Law) -> bool:
     """Whether a law holds nothing that the recursions of K and Theta do not show, but for weights without a skip."""
     z = Jet(0)
-    near = all(part.back == 1 for part in law.integrand(z, z))
+    near = all(part.back == 1 for part in law.integrand(z, z)) and law.norm is None
     return near and _NAMES.issuperset(layer.hyperparameters()) and not (law.carry and law.intrinsic((z, z), (z, z)))
