@@ -149,6 +149,12 @@ NORMS = tuple(
     )
 )
 
+
+def _beside(name: str) -> tuple[int, ...]:
+    """The widths: larger where only the norm, without a skip, is left of a relu."""
+    return (64, 128, 256) if name == "RMSNorm after relu, skip 0.0" else (32, 64, 128)
+
+
 # Growth of V after k layers with this skip, PDLT's appendix B, and what its closure in one time says.
 RELU_POINTS = {(0.5, 4): 14.25, (0.8, 12): 18.8, (0.95, 20): 8.0}
 
@@ -208,7 +214,7 @@ FULL = (
     Ensemble("mixed tanh", mixed, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
     Ensemble("gated tanh", gated, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1))),
     *(
-        Ensemble(name, build, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1)), widths=(32, 64, 128))
+        Ensemble(name, build, (Group(("K", "V"), 100_000), Group(NTK, 4_000, 1)), widths=_beside(name))
         for name, build in NORMS
     ),
 )
@@ -222,7 +228,7 @@ SMALL = (
     Ensemble("branch tanh", branch, (_FEW,)),
     Ensemble("mixed tanh", mixed, (_FEW, _SLOPES)),
     Ensemble("gated tanh", gated, (_FEW,)),
-    *(Ensemble(name, build, (_FEW, _SLOPES), widths=(32, 64, 128)) for name, build in NORMS[::3]),
+    *(Ensemble(name, build, (_FEW, _SLOPES), widths=_beside(name)) for name, build in NORMS[::3]),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from rgflow.flow.stages import highest_written, run_stages
 from rgflow.layers import forgets
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
+from rgflow.threads import cores
 
 if TYPE_CHECKING:
     import xarray
@@ -99,7 +99,7 @@ def flow(
     if not isinstance(net, Network):
         raise InputError(f"{net!r} is not a network; give rgflow.MLP(...) or rgflow.Network(...)")
     wanted = requested(tensors, order)
-    threads = whole("threads", os.cpu_count() or 1 if threads is None else threads, 1)
+    threads = whole("threads", cores() if threads is None else threads, 1)
     if at is not None:
         through = stages(net)
         needed = [*wanted, *measures(wanted, order)]

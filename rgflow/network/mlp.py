@@ -14,6 +14,9 @@ from rgflow.network.kinds.dense import Dense
 from rgflow.network.network import HYPERPARAMETERS, Network, checked_widths
 
 
+DEEPEST = 2**20  # layers: beyond, descriptions alone fill the memory
+
+
 @dataclass(frozen=True, init=False)
 class MLP(Network):
     """A multilayer perceptron z^1 = b + W x, z^{l+1} = b + W sigma(z^l).
@@ -78,6 +81,8 @@ class MLP(Network):
         for name in hyperparameters:
             _known(name)
         hidden = whole("depth", depth, 1) - 1
+        if hidden >= DEEPEST:
+            raise InputError(f"depth is {depth}; networks of at most {DEEPEST} layers are described")
         return cls([n_in, *[width] * hidden, width if n_out is None else n_out], activation, **hyperparameters)
 
     def to_json(self) -> str:

@@ -69,6 +69,11 @@ def test_bad_depth(depth):
         MLP.uniform(n_in=3, width=8, depth=depth)
 
 
+def test_a_depth_beyond_memory_is_refused():
+    with pytest.raises(InputError, match="depth is 1000000000"):
+        MLP.uniform(n_in=3, width=8, depth=10**9)
+
+
 def test_hyperparameters_have_one_list():
     assert HYPERPARAMETERS == ("C_b", "C_W", "lambda_b", "lambda_W")
     net = MLP([3, 4], "tanh", C_b=1, C_W=2, lambda_b=3, lambda_W=4)
