@@ -2,13 +2,14 @@
 
 B and the spread of H between neurons are quadratic in the tangent kernel, and need more of the weights than their
 average. They are measured by probes: vectors u of independent signs over the neurons of the hidden layer. With
-N_jm;12 = sigma'_j1 sigma'_m2 H_jm;12 and q_uv;12 = u^T N_12 v, any two of them give without bias
+J = ds/dz (in a dense layer sigma'(z_j) of each neuron), N_12 = J_1 H_12 J_2^T and q_uv;12 = u^T N_12 v, any two of them
+give without bias
 
     sum_jm N_jm;12 N_jm;34 = E[q_uv;12 q_uv;34],       tr N_12 tr N_34 given the weights = E[q_uu;12 q_vv;34],
 
 and q is a sum over layers of overlaps of back-propagated vectors, q_uv;12 = sum_k (D^k_u1 . D^k_v2) own^k_12, where
 
-    D^l_u1 = sigma'(z^l_1) u,    D^{k-1}_u1 = sigma'(z^{k-1}_1) W^T D^k_u1,    own^k = lambda_b + lambda_W/n s_1 . s_2.
+    D^l_u1 = (J^l_1)^T u,    D^{k-1}_u1 = (J^{k-1}_1)^T W^T D^k_u1,    own^k = lambda_b + lambda_W/n s_1 . s_2.
 
 All vectors of a layer go back through the same W, of which its neurons z = W s + b are known. That law is exact and
 Gaussian: W^T D for *unknown* Gaussian (W, b), plus the known part of what it would have made of the neurons,
@@ -26,7 +27,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rgflow.sampling import draw
-from rgflow.sampling.collapsed import products
+from rgflow.sampling.collapsed import Hidden, products
 from rgflow.sampling.draw import Array, Purpose, Streams, Together, covariance_root
 from rgflow.sampling.expected import ExpectedTangent
 from rgflow.sampling.squared import ExpectedSquares
@@ -101,8 +102,7 @@ class _Backward:
         count, inputs, width = last.s.shape
         number = probes(inputs)
         signs = draw.signs(self._streams(Purpose.LOSS, last.layer), count, (number, 1, width), 1.0)
-        assert last.slope is not None
-        vectors = (signs * last.slope[:, None]).reshape(count, number * inputs, width)
+        vectors = _through(last, signs).reshape(count, number * inputs, width)
         q: Array | float = 0.0
         for k in range(len(self._passed) - 1, -1, -1):
             overlap = products(vectors, vectors)
@@ -122,9 +122,15 @@ class _Backward:
         found += np.matmul(known - _supposed(found, np.matmul(root, bias), below), directions.weights)
         found *= np.sqrt(hidden.C_W / hidden.width)
         count, inputs, width = hidden.s.shape
-        assert hidden.slope is not None
-        shaped = found.reshape(count, -1, inputs, width) * hidden.slope[:, None]
-        return np.asarray(shaped.reshape(found.shape))
+        return _through(hidden, found.reshape(count, -1, inputs, width)).reshape(found.shape)
+
+
+def _through(hidden: Hidden, vectors: Array) -> Array:
+    """(ds/dz)^T of each input times its vectors, (m, vectors, N or 1, n): (m, vectors, N, n)."""
+    assert hidden.slope is not None
+    if not hidden.mixing:
+        return np.asarray(vectors * hidden.slope[:, None])
+    return hidden.back(vectors.swapaxes(1, 2)).swapaxes(1, 2)
 
 
 def _supposed(found: Array, bias: Array, below: ExpectedTangent) -> Array:

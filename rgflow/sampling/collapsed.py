@@ -1,7 +1,7 @@
-"""Networks of dense layers without their weights: neurons from their exact conditional law, O(n) a network.
+"""Networks without their weights: neurons from their exact conditional law, O(n) a network.
 
-Given the hidden layer below, the rows (W_i, b_i) of a dense layer matter only through z_i = W_i s + b_i, Gaussian and
-independent from neuron to neuron:
+For dense layers, and others of the form z' = b + W s(z) (:mod:`rgflow.sampling.alone`). Given the hidden layer below,
+the rows (W_i, b_i) matter only through z_i = W_i s + b_i, Gaussian and independent from neuron to neuron:
 
     z_i = L xi_i,     L L^T = G = C_b + C_W/n sum_j s_j s_j^T,     xi_i ~ N(0, 1) in N dimensions.
 
@@ -15,7 +15,7 @@ need of the weights follows from these two lines; no matrix of n x n numbers is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,9 +23,12 @@ import numpy as np
 
 from rgflow.activations import Activation
 from rgflow.errors import AccuracyError
-from rgflow.network import Network
+from rgflow.network import Dense, Network
+from rgflow.sampling.alone import made
 from rgflow.sampling.draw import Array, Purpose, Streams, Together, covariance_root
 from rgflow.sampling.first import FirstLayer
+from rgflow.sampling.mixing import Mixing
+from rgflow.sampling.routes import Routes
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +39,11 @@ class Hidden:
     ----------
     layer : the number of the next layer, which is the one measured
     normal : xi, (m, N, n)
-    s, slope : sigma and sigma' at z, (m, N, n); the slope is None where nobody asks for it
+    s, slope : sigma and sigma' at z, (m, N, n), or what the next layer's weights act on and the diagonal of its
+        derivative; the slope is None where nobody asks for it
     overlap : sum_j s_j s_j^T / n, (m, N, N)
     C_b, C_W, lambda_b, lambda_W : of the next layer
+    mixing : what ds/dz has beside diag(slope); None where s_j depends on z_j alone
     """
 
     layer: int
@@ -50,6 +55,26 @@ class Hidden:
     C_W: float
     lambda_b: float
     lambda_W: float
+    mixing: Mixing | None = None
+
+    def forward(self, x: Array) -> Array:
+        """ds/dz x for x of every input, (m, N or 1, any number, n)."""
+        assert self.slope is not None
+        found = self.slope[:, :, None] * x
+        return np.asarray(found - self.mixing.forward(x) if self.mixing else found)
+
+    def back(self, x: Array) -> Array:
+        """(ds/dz)^T x for x of every input, (m, N or 1, any number, n)."""
+        assert self.slope is not None
+        found = self.slope[:, :, None] * x
+        return np.asarray(found - self.mixing.back(x) if self.mixing else found)
+
+    @property
+    def trace(self) -> Array:
+        """tr ds/dz_1 (ds/dz_2)^T, (m, N, N)."""
+        assert self.slope is not None
+        found = products(self.slope, self.slope)
+        return found - self.mixing.trace(self.slope) if self.mixing else found
 
     @property
     def width(self) -> int:
@@ -68,21 +93,42 @@ class Hidden:
 
 
 def hidden_layers(
-    net: Network, first: FirstLayer, streams: Streams | Together, count: int, order: int
+    net: Network,
+    first: FirstLayer,
+    streams: Streams | Together,
+    count: int,
+    order: int,
+    names: Collection[str] = (),
 ) -> Iterator[Hidden]:
-    """The hidden layers of ``count`` networks, one after the other; slopes if ``order`` is 1."""
+    """The hidden layers of ``count`` networks, one after the other; slopes if ``order`` is 1.
+
+    ``names`` are those of the tensors asked for, some of which a norm may refuse.
+    """
     root = first.root
     for layer in range(2, net.depth + 1):
         generator = streams(Purpose.NEURONS, layer - 1)
         normal = generator.standard_normal((count, root.shape[-1], net.widths[layer - 1]))
-        found = derivatives(net.activation, times(root, normal), order)
-        s = found[0]
-        own = net.layers[layer - 1]
-        rates = (float(own.value(name)) for name in ("C_b", "C_W", "lambda_b", "lambda_W"))
-        hidden = Hidden(layer, normal, s, found[1] if order else None, products(s, s) / s.shape[-1], *rates)
+        z, own = times(root, normal), net.layers[layer - 1]
+        if type(own) is Dense:
+            found = derivatives(net.activation, z, order)
+            s, slope = found[0], found[1] if order else None
+            C_b, C_W, lambda_b, lambda_W = map(own.value, ("C_b", "C_W", "lambda_b", "lambda_W"))
+            overlap = products(s, s) / s.shape[-1]
+            hidden = Hidden(layer, normal, s, slope, overlap, C_b, C_W, lambda_b, lambda_W)
+        else:
+            hidden = _hidden(made(own, z, net.activation, order, layer, names), layer, normal, order)
         yield hidden
         if layer < net.depth:
             root = covariance_root(hidden.G)
+
+
+def _hidden(routes: Routes, layer: int, normal: Array, order: int) -> Hidden:
+    """A hidden layer below any layer that its neurons reach through one Gaussian matrix alone."""
+    (own,) = routes.weights
+    s = own.source.values
+    slope, mixing = own.source.slopes() if order else (None, None)
+    overlap = products(s, s) / s.shape[-1]
+    return Hidden(layer, normal, s, slope, overlap, routes.C_b, own.C, routes.lambda_b, own.rate, mixing)
 
 
 def derivatives(sigma: Activation, z: Array, order: int) -> Array:

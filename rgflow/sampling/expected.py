@@ -5,7 +5,8 @@ average of the tangent kernel of a hidden layer keeps the form
 
     E[H_jm;12 | neurons] = delta_jm h_12 + xi_j^T Q_12 xi_m,     h (N, N),  Q_12 (N, N) for each pair of inputs.
 
-With d_1 = sigma'(z_1), N_jm;12 = d_j1 d_m2 H_jm;12 and W_i as there, one layer makes of it
+With J = ds/dz (in a dense layer sigma'(z_j) of each neuron), N_12 = J_1 H_12 J_2^T and W_i as there, one layer makes of
+it
 
     Q'_12 = C_W/n E N_12 E^T,     t_12 = C_W/n tr N_12,     Hbar_12 = lambda_b + lambda_W/n sum_j s_1 s_2 + t_12,
     h'_12 = Hbar_12 - tr Q'_12,
@@ -17,7 +18,7 @@ any network it stands for, and costs O(n N^4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,17 +68,16 @@ def expected_tangents(layers: Iterator[Hidden], tangent: Array) -> Iterator[Expe
 
 
 def _after(hidden: Hidden, h: Array, Q: Array | None) -> ExpectedTangent:
-    assert hidden.slope is not None
     count, inputs, width = hidden.s.shape
     share = hidden.C_W / width
     directions = Directions.of(hidden)
-    along = _weighed(directions.weights, hidden.slope)
+    along = _for_every_input(hidden.back, directions.weights)
     shape = (count, *[inputs] * 4)
     # (1, 2, a, b): the first factor is that of input 1.
-    trace = h * products(hidden.slope, hidden.slope)
+    trace = h * hidden.trace
     found = h[..., None, None] * products(along, along).reshape(shape).transpose(0, 1, 3, 2, 4)
     if Q is not None:
-        across = _weighed(hidden.normal, hidden.slope)
+        across = _for_every_input(hidden.forward, hidden.normal)
         both = products(across, across).reshape(shape).transpose(0, 1, 3, 2, 4)
         trace = trace + np.sum((Q * both).reshape(count, inputs, inputs, -1), axis=-1)
         # (m, 1, E, xi)
@@ -88,7 +88,7 @@ def _after(hidden: Hidden, h: Array, Q: Array | None) -> ExpectedTangent:
     return ExpectedTangent(hidden, directions, trace, rest, found)
 
 
-def _weighed(rows: Array, slope: Array) -> Array:
-    """d_1 x_a for every input 1 and row a, (m, N N, n)."""
+def _for_every_input(derivative: Callable[[Array], Array], rows: Array) -> Array:
+    """ds/dz_1 x_a, or its transposed, for every input 1 and row a: (m, N N, n)."""
     count, inputs, width = rows.shape
-    return np.asarray((slope[:, :, None] * rows[:, None]).reshape(count, inputs * inputs, width))
+    return derivative(rows[:, None]).reshape(count, inputs * inputs, width)

@@ -74,6 +74,9 @@ class _Inputs:
     def activated(self, x: Signal) -> Signal:
         return x
 
+    def normalized(self, x: Signal, epsilon: float, centred: bool) -> Signal:
+        raise self.refusal()
+
     def scaled(self, x: Signal, factor: float) -> Signal:
         raise self.refusal()
 

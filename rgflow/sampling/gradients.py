@@ -25,6 +25,7 @@ from rgflow.network.inputs import given
 from rgflow.sampling import draw
 from rgflow.sampling.draw import Array, Purpose, Streams
 from rgflow.sampling.first import FirstLayer, first_layer
+from rgflow.sampling.normalized import refuse_without_mean
 from rgflow.sampling.routes import routes
 from rgflow.sampling.signals import Signal, Start, Weighted
 from rgflow.sampling.stages import WeightStages
@@ -150,8 +151,10 @@ def _measure(
 
 def _layer(net: Network, streams: Streams, layer: int, below: Signal) -> tuple[Signal, WeightStages]:
     stages = WeightStages(net, streams, layer, len(below.values), 1, 0)
-    width = net.widths[layer]
-    return stages.output(routes(net.layers[layer - 1], below, stages, width), width), stages
+    width, description = net.widths[layer], net.layers[layer - 1]
+    found = stages.output(routes(description, below, stages, width), width)
+    refuse_without_mean(stages.normalised, ["chi"], f"layer {layer}, {description!r},")
+    return found, stages
 
 
 def _named(stages: WeightStages) -> Iterator[tuple[Weighted, tuple[str, str]]]:

@@ -11,6 +11,7 @@ import numpy as np
 from rgflow.checks import kinks_rule
 from rgflow.errors import InputError, KinkError
 from rgflow.network import Dense, Network
+from rgflow.sampling.alone import alone
 from rgflow.sampling.backward import probes
 from rgflow.sampling.estimators import LETTERS
 from rgflow.sampling.jets import Directions, subsets
@@ -28,8 +29,8 @@ _POOL = 2
 _STAGES = 4
 # A chunk that stays in the processor's cache is faster than a large one.
 _CACHE = 2**21
-# Many operations on small arrays are worth more than that.
-_LARGE_CACHE = 2**24
+# Many operations on small arrays are worth more than that, and threads wait for each other between any two of them.
+_LARGER_CACHE, _LARGE_CACHE = 2**23, 2**24
 # Integers up to here are floats: weights and progress stay exact.
 _MOST = 2**53
 
@@ -72,9 +73,9 @@ class Plan:
 
     @property
     def collapsed(self) -> bool:
-        """Whether neurons, and what they say of the weights, are all that is drawn: dense layers, no derivatives."""
-        dense = self.independent and type(self.net.layers[0]) is Dense
-        return self.route == "auto" and dense and set(self.names) <= _OF_NEURONS | _OF_TANGENT_KERNEL
+        """Whether neurons, and what they say of the weights, are all that is drawn: single matrices, no derivatives."""
+        single = type(self.net.layers[0]) is Dense and all(map(alone, self.net.layers[1:]))
+        return self.route == "auto" and single and set(self.names) <= _OF_NEURONS | _OF_TANGENT_KERNEL
 
     @property
     def tangent(self) -> bool:
@@ -86,7 +87,7 @@ class Plan:
         """How letters quadratic in the tangent kernel are measured without weights, if any is: averaged or probed."""
         if not self.collapsed or not {"A", "B"} & set(self.names):
             return ""
-        return "averaged" if self.inputs <= _AVERAGED else "probed"
+        return "averaged" if self.independent and self.inputs <= _AVERAGED else "probed"
 
     @property
     def explicit(self) -> bool:
@@ -132,7 +133,7 @@ class Plan:
             kept.append("G")
         if wanted & {"Theta", "A", "D"}:
             kept.append("Hbar")
-        if not self.independent:
+        if not (self.independent or self.collapsed):
             within = {"V2": {"V", "V6"}, "V3": {"V6"}, "D2": {"D"}, "A2": {"A"}}
             kept += [moment for moment, letters in within.items() if wanted & letters]
         if self.collapsed and "A" in wanted:
@@ -213,6 +214,9 @@ class Plan:
         if not self.tangent:
             return 8 * (n * 4 * N + foretelling + 6 * N**2)
         floats = n * (6 * N + 5 * N**2) + foretelling + 8 * N**4
+        if not self.independent:
+            # Norms: their columns and rows, and what these make of all rows.
+            floats += n * (16 * N + 3 * N**2)
         if self.squares == "averaged":
             floats += n * (4 * N**3 + 2 * N**4) + 3 * N**8 + 8 * N**6 + 12 * N**4
         elif self.squares:
@@ -252,10 +256,21 @@ class Plan:
         if room < single + kept * batch:
             least = threads * (single + kept * batch)
             raise InputError(f"memory is {memory} bytes; {threads} thread(s) need at least {least}")
-        together = min(room // 2, _CACHE if not self.tangent else _LARGE_CACHE) // (single + kept)
+        cache = self._cache(threads)
+        together = min(room // 2, cache) // (single + kept)
         if self.collapsed and together > batch:
             return together
-        return max(1, min(batch, min(room - kept * batch, _CACHE) // single))
+        return max(1, min(batch, min(room - kept * batch, cache) // single))
+
+    def _cache(self, threads: int) -> int:
+        """Bytes of a chunk."""
+        if not self.collapsed:
+            return _CACHE
+        return _LARGE_CACHE if self.tangent or threads > 1 else _LARGER_CACHE
+
+    def useful(self, threads: int, chunk: int, networks: int) -> int:
+        """Threads that have a whole chunk each; small arrays would be handed from one to the other and be slower."""
+        return max(1, min(threads, networks // chunk)) if self.collapsed else threads
 
     def group(self, chunk: int, sizes: Sequence[int], threads: int) -> int:
         """Batches drawn together; no more than leave every thread some."""

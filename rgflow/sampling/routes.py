@@ -10,9 +10,10 @@ description, the layer below and the :class:`Stages` at work, which returns :cla
     C_b, lambda_b   of the bias of z' itself
     carried   what is added beside them, neuron by neuron: ``stages.scaled(z, skip)``; None if nothing is
 
-The stages x and ``carried`` are made from z by ``stages.activated``, ``stages.scaled``, ``stages.sum`` and, where a
-layer holds weights below its own, ``stages.dense``, which draws them. Everything else (jets, tangent kernels, averages
-over the own parameters, over pairs of different neurons) follows from the routes and is the same for all kinds.
+The stages x and ``carried`` are made from z by ``stages.activated``, ``stages.normalized``, ``stages.scaled``,
+``stages.sum`` and, where a layer holds weights below its own, ``stages.dense``, which draws them. Everything else
+(jets, tangent kernels, averages over the own parameters, over pairs of different neurons) follows from the routes and
+is the same for all kinds.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class Stages(Protocol):
 
     def activated(self, x: Signal) -> Signal:
         """sigma(x)."""
+
+    def normalized(self, x: Signal, epsilon: float, centred: bool) -> Signal:
+        """x less its mean over neurons if ``centred``, over the root of its mean square plus epsilon."""
 
     def scaled(self, x: Signal, factor: float) -> Signal:
         """factor x."""

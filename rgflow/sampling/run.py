@@ -17,6 +17,7 @@ from rgflow.sampling.draw import Array, Streams, Together
 from rgflow.sampling.estimators import LETTERS, Measurement, refuse_too_narrow
 from rgflow.sampling.first import FirstLayer
 from rgflow.sampling.jets import first_layer as first_jets
+from rgflow.sampling.normalized import refuse_without_mean
 from rgflow.sampling.plan import Plan
 from rgflow.sampling.routes import routes
 from rgflow.sampling.signals import Signal, Start
@@ -149,7 +150,9 @@ def drawn_layers(
         else:
             stages = NeuronStages(net, streams, layer, count)
         ways = routes(description, below, stages, width)
-        refuse_too_narrow(ways, width, plan.names, f"layer {layer}, {description!r},")
+        where = f"layer {layer}, {description!r},"
+        refuse_too_narrow(ways, width, plan.names, where)
+        refuse_without_mean(stages.normalised, plan.names, where)
         measurement = Measurement(ways, widths[layer - 1], width)
         yield layer, None, measurement
         if layer < net.depth or to_the_end:

@@ -31,6 +31,7 @@ CONVENTIONS = (
     "PDLT (arXiv:2106.10165); a tensor of level k is fan_in^(k-1) times the cumulant, all orders in 1/n included; "
     "NAME_se is one standard error of NAME"
 )
+_LARGEST_PIECE = 2**25 - 2**16  # bytes, never touched; glibc learns from no larger one
 
 
 def sample(
@@ -55,10 +56,11 @@ def sample(
 
     of z^l itself for different neurons, whatever kind of layer it is. The outermost parameters of layer l are averaged
     exactly, those below and inside it are drawn. K, V and V6 alone draw neurons from their exact conditional law,
-    Gaussian or that of a random frame, O(n) a network. In dense networks Theta, A, B, D and F need no more: they are
-    averaged exactly over all that neurons leave open of the weights (A and B of more than three inputs with vectors
-    sent back through it). Otherwise, and for P..U, the exact tangent kernel of drawn weights is carried, O(n^3), for
-    P..U with its derivatives along random directions (exact differentiation, no finite differences).
+    Gaussian or that of a random frame, O(n) a network. In dense networks, and those that normalise without a skip,
+    Theta, A, B, D and F need no more: they are averaged exactly over all that neurons leave open of the weights (A and
+    B of more than three inputs, or behind a norm, with vectors sent back through it). Otherwise, and for P..U, the
+    exact tangent kernel of drawn weights is carried, O(n^3), for P..U with its derivatives along random directions
+    (exact differentiation, no finite differences).
 
     Parameters
     ----------
@@ -82,7 +84,8 @@ def sample(
     memory : int
         Bytes for the networks in work.
     threads : int
-        Batches, or groups of them, in work at a time.
+        Batches, or groups of them, in work at a time. What draws no weights uses no more threads than there are
+        chunks of several hundred networks: thousands of networks gain by two of them, a thousand run on one.
     route : "auto" or "weights"
         "weights" draws all weights, whatever is asked for: slow, and a second witness.
 
@@ -99,14 +102,15 @@ def sample(
     InputError
         For values outside their domain, a kernel that is not positive semidefinite, coefficients such as
         ``K_1``, tensors that are not sampled, a route nobody knows, a layer with fewer different neurons than a
-        cumulant joins, and kinds of layers that nobody draws.
+        cumulant joins, norms of so few neurons, without epsilon, that an average does not exist, and kinds of layers
+        that nobody draws.
     UnknownName
         For a tensor nobody knows.
     KinkError
         For P..U of a kinked activation (P and Q of one input in a dense network with sigma = 0 at its kinks are
         measured), unless ``kinks="almost_everywhere"``.
     AccuracyError
-        When a network overflows.
+        When a network overflows, or a norm without epsilon meets neurons that are all alike.
 
     Source: the definitions of PDLT (arXiv:2106.10165), sections 2.2, 4, 8, 11 and its last chapter.
 
@@ -125,6 +129,10 @@ def sample(
     sizes = plan.batches(networks)
     memory, threads = whole("memory", memory, 1), min(whole("threads", threads, 1), len(sizes))
     chunk = plan.chunk(memory, threads, sizes[0])
+    threads = plan.useful(threads, chunk, networks)
+    # The C library returns the arrays of a chunk to the system at every turn, and their pages must be made anew, until
+    # it has seen a larger piece come and go.
+    np.empty(min(_LARGEST_PIECE, memory), dtype=np.uint8)
     sequence = seed_sequence(seed)
     combined = {name: statistics.Combination(networks) for name in plan.names}
     if net.depth > 1:

@@ -1,7 +1,7 @@
 """What a layer is made of, drawn: stages of neurons with their jets, and the tangent kernel between any two of them.
 
-A kind of layer says how its stages follow from the one below: activated, weighted, scaled, summed. Every stage is
-linear in the one it is made of as far as derivatives go, so that the tangent kernel between two stages
+A kind of layer says how its stages follow from the one below: activated, normalised, weighted, scaled, summed. Every
+stage is linear in the one it is made of as far as derivatives go, so that the tangent kernel between two stages
 
     M[A|B]_jm;12 = E_e[x_{j1,eA} y_{m2,eB}]
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from rgflow.sampling.draw import Array
 from rgflow.sampling.jets import Directions, Jets, propagate, subsets_of, without
+from rgflow.sampling.mixing import Mixing
 from rgflow.sampling.tangent import TangentKernel
 
 
@@ -61,6 +62,10 @@ class Signal(ABC):
     def back(self, delta: Array) -> list[tuple[Signal, Array]]:
         """dE/dx of every stage x that this one is made of, as far as it goes through here, from its own dE/dz."""
 
+    def slopes(self) -> tuple[Array, Mixing | None]:
+        """Its derivative by the layer below: a diagonal (m, N, n), less what joins different neurons."""
+        raise AssertionError(f"{type(self).__name__} is not asked for its derivative by the layer below")
+
     @abstractmethod
     def _left(self, other: Signal, a: Directions, b: Directions) -> Array:
         """The kernel with another stage from that of the source with it."""
@@ -80,6 +85,9 @@ class Start(Signal):
 
     def back(self, delta: Array) -> list[tuple[Signal, Array]]:
         return []
+
+    def slopes(self) -> tuple[Array, Mixing | None]:
+        return np.ones_like(self.values), None
 
     def _left(self, other: Signal, a: Directions, b: Directions) -> Array:
         raise AssertionError("the layer below is the oldest stage")
@@ -101,6 +109,10 @@ class Activated(Signal):
 
     def back(self, delta: Array) -> list[tuple[Signal, Array]]:
         return [(self._source, delta * self._slopes[()])]
+
+    def slopes(self) -> tuple[Array, Mixing | None]:
+        slope, (diagonal, mixing) = self._slopes[()], self._source.slopes()
+        return slope * diagonal, mixing and mixing.below(slope)
 
     def _left(self, other: Signal, a: Directions, b: Directions) -> Array:
         total: Array | None = None

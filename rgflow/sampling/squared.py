@@ -1,5 +1,7 @@
 """Products of two tangent kernels averaged over everything that neurons do not say about the weights, exactly.
 
+For dense layers, whose s_j depends on z_j alone.
+
 As that of the tangent kernel itself (:mod:`rgflow.sampling.expected`), their average keeps its form. The four
 legs, neurons j, m of H_jm;12 and k, l of H_kl;34, are joined in pairs or carry the normals xi:
 

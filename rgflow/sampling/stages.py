@@ -15,6 +15,7 @@ from rgflow.network import Network
 from rgflow.sampling import draw, haar
 from rgflow.sampling.draw import Array, Purpose, Streams
 from rgflow.sampling.jets import Directions, activate, tangents
+from rgflow.sampling.normalized import Normalized
 from rgflow.sampling.routes import Routes, Weights
 from rgflow.sampling.signals import Activated, Scaled, Signal, Start, Sum, Weighted, overlap, sum_of, total
 from rgflow.sampling.tangent import Sides, TangentKernel
@@ -28,12 +29,18 @@ class DrawnStages(ABC):
     layer : the number of the layer that is being made, 2..L
     count : networks of the chunk
     order : highest derivative of sigma used
+
+    Attributes
+    ----------
+    normalised : list of Normalized
+        What was brought to variance one on the way, in order.
     """
 
     def __init__(self, net: Network, streams: Streams, layer: int, count: int, order: int = 0):
         self._sigma, self._order = net.activation, order
         self._streams, self._layer, self._count = streams, layer, count
         self._place = 0
+        self.normalised: list[Normalized] = []
 
     @abstractmethod
     def activated(self, x: Signal) -> Signal:
@@ -42,6 +49,11 @@ class DrawnStages(ABC):
     def scaled(self, x: Signal, factor: float) -> Signal:
         """factor x."""
         return Scaled(x, factor)
+
+    def normalized(self, x: Signal, epsilon: float, centred: bool) -> Signal:
+        """x less its mean if ``centred``, over the root of its mean square plus epsilon."""
+        self.normalised.append(Normalized(x, epsilon, centred, f"layer {self._layer}"))
+        return self.normalised[-1]
 
     def sum(self, *parts: Signal) -> Signal:
         """x + y + ..."""

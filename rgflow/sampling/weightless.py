@@ -25,7 +25,7 @@ def measured_layers(
     plan: Plan, first: FirstLayer, streams: Streams | Together, count: int
 ) -> Iterator[tuple[Hidden, dict[str, Array]]]:
     """Every hidden layer of networks without weights, and what it says about the next one."""
-    layers = hidden_layers(plan.net, first, streams, count, int(plan.tangent))
+    layers = hidden_layers(plan.net, first, streams, count, int(plan.tangent), plan.names)
     if not plan.tangent:
         for hidden in layers:
             yield hidden, {"G": pairs_of(hidden.G)}

@@ -96,6 +96,7 @@ BESIDE = {"skip": 0.8, "C_b": 0.1, "C_W": 1.2, "lambda_b": 0.5, "lambda_W": 0.8}
 KINDS_OF_LAYERS = {
     "residual": KINDS["Residual"](**BESIDE),
     "orthogonal": KINDS["Orthogonal"](C_W=1.8, lambda_b=0.5, lambda_W=0.8),
+    "layer norm": KINDS["LayerNorm"](**BESIDE, epsilon=0.3),
 }
 FIRST = {"C_b": 0.1, "C_W": 1.8, "lambda_b": 0.5, "lambda_W": 0.8}
 

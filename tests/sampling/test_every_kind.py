@@ -36,17 +36,26 @@ LAYERS = {
     "Projection": {**BRANCH, "C_P": 0.9, "lambda_P": 0.6, "hidden": 3},
     "Reduced": DENSE,
     "Gated": {**DENSE, "C_V": 0.8, "lambda_V": 0.7, "gate": -0.6, "hidden": 3},
+    "LayerNorm": {**DENSE, "skip": 0.8, "epsilon": 1.0},
+    "LayerNorm after": {**DENSE, "skip": 0.8, "epsilon": 1.0, "place": "after"},
+    "RMSNorm": {**DENSE, "epsilon": 1.0},
+    "RMSNorm after": {**DENSE, "skip": -0.7, "epsilon": 1.0, "place": "after"},
 }
 
 
 def test_every_kind_is_here():
     """A kind that nobody measures by brute force is not known to be right."""
-    assert set(LAYERS) == set(KINDS)
+    assert {name.split()[0] for name in LAYERS} == set(KINDS)
+
+
+def kind_of(name):
+    """A kind, which may have several rows."""
+    return KINDS[name.split()[0]]
 
 
 def described(kind, width=2):
     """Dense, then this kind twice: between layers 2 and 3 all that it transports has come about."""
-    layer = KINDS[kind](**LAYERS[kind])
+    layer = kind_of(kind)(**LAYERS[kind])
     last = [] if layer.ends else [Dense()]
     return Network([Dense(**DENSE), layer, layer, *last], [2, width, width, width] + [1] * len(last), "tanh")
 
@@ -199,7 +208,7 @@ class Cut:
 
     def __init__(self, kind):
         hidden = {"hidden": 1} if "hidden" in LAYERS[kind] else {}
-        last = KINDS[kind](**{**LAYERS[kind], **hidden})
+        last = kind_of(kind)(**{**LAYERS[kind], **hidden})
         self.layers = (Dense(**DENSE), KINDS["Residual"](**LAYERS["Residual"]), last)
 
 
