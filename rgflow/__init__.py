@@ -37,7 +37,9 @@ from rgflow.version import __version__
 
 if TYPE_CHECKING:
     from rgflow.brackets.closed import closed_form as closed_form
+    from rgflow.flow.jacobian import partial_jacobian as partial_jacobian
     from rgflow.network.kinds.branch import Branch as Branch
+    from rgflow.network.kinds.gated import Gated as Gated
     from rgflow.network.kinds.layer_norm import LayerNorm as LayerNorm
     from rgflow.network.kinds.linear import Linear as Linear
     from rgflow.network.kinds.orthogonal import Orthogonal as Orthogonal
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from rgflow.network.kinds.reduced import Reduced as Reduced
     from rgflow.network.kinds.residual import Residual as Residual
     from rgflow.network.kinds.rms_norm import RMSNorm as RMSNorm
+    from rgflow.network.transformer import Transformer as Transformer
     from rgflow.predict.aspect.ratio import aspect_ratio as aspect_ratio
     from rgflow.predict.bayes.posterior import posterior as posterior
     from rgflow.predict.bayes.prior import prior as prior
@@ -54,11 +57,19 @@ if TYPE_CHECKING:
     from rgflow.predict.training.quadratic_model import QuadraticModel as QuadraticModel
     from rgflow.predict.training.readout import readout_only as readout_only
     from rgflow.predict.training.trained import trained as trained
+    from rgflow.sampling.jacobian import sample_jacobian as sample_jacobian
+    from rgflow.sampling.transformer import sample_transformer as sample_transformer
+    from rgflow.scaling.critical_line import critical_line as critical_line
     from rgflow.scaling.growth import variation_phases as variation_phases
+    from rgflow.scaling.jacobian_law import jacobian_law as jacobian_law
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
     from rgflow.scaling.variation import variation as variation
     from rgflow.scaling.variation import variation_network as variation_network
     from rgflow.sweeps.sweep import sweep as sweep
+    from rgflow.transformer.blocks import transformer_chain as transformer_chain
+    from rgflow.transformer.depth import deep_transformer as deep_transformer
+    from rgflow.transformer.flow import transformer_flow as transformer_flow
+    from rgflow.transformer.scalings import transformer_scaling as transformer_scaling
     from rgflow.universality import correlation_lengths as correlation_lengths
     from rgflow.universality import learning_rates as learning_rates
     from rgflow.universality import phase_diagram as phase_diagram
@@ -70,30 +81,40 @@ if TYPE_CHECKING:
 _LATER = {
     "Branch": "rgflow.network.kinds.branch",
     "Gated": "rgflow.network.kinds.gated",
+    "LayerNorm": "rgflow.network.kinds.layer_norm",
     "Linear": "rgflow.network.kinds.linear",
     "Orthogonal": "rgflow.network.kinds.orthogonal",
     "Projection": "rgflow.network.kinds.projection",
     "QuadraticModel": "rgflow.predict.training.quadratic_model",
-    "Reduced": "rgflow.network.kinds.reduced",
-    "LayerNorm": "rgflow.network.kinds.layer_norm",
     "RMSNorm": "rgflow.network.kinds.rms_norm",
+    "Reduced": "rgflow.network.kinds.reduced",
     "Residual": "rgflow.network.kinds.residual",
+    "Transformer": "rgflow.network.transformer",
     "aspect_ratio": "rgflow.predict.aspect.ratio",
     "closed_form": "rgflow.brackets.closed",
     "contract": "rgflow.predict.contractions",
     "correlation_lengths": "rgflow.universality",
+    "critical_line": "rgflow.scaling.critical_line",
     "criticality": "rgflow.universality",
+    "deep_transformer": "rgflow.transformer.depth",
     "information": "rgflow.predict.information.entropy",
+    "jacobian_law": "rgflow.scaling.jacobian_law",
     "learning_rates": "rgflow.universality",
     "nearly_kernel_predict": "rgflow.predict.training.nearly_kernel",
+    "partial_jacobian": "rgflow.flow.jacobian",
     "phase_diagram": "rgflow.universality",
     "posterior": "rgflow.predict.bayes.posterior",
     "prior": "rgflow.predict.bayes.prior",
     "readout_only": "rgflow.predict.training.readout",
+    "sample_jacobian": "rgflow.sampling.jacobian",
+    "sample_transformer": "rgflow.sampling.transformer",
     "solve": "rgflow.universality",
     "suggest_variation": "rgflow.scaling",
     "sweep": "rgflow.sweeps.sweep",
     "trained": "rgflow.predict.training.trained",
+    "transformer_chain": "rgflow.transformer.blocks",
+    "transformer_flow": "rgflow.transformer.flow",
+    "transformer_scaling": "rgflow.transformer.scalings",
     "tune": "rgflow.universality",
     "variation": "rgflow.scaling",
     "variation_network": "rgflow.scaling",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rgflow.algebra import Tensor
+from rgflow.algebra.partial import tensor_named
 from rgflow.algebra.tex import letter_tex
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def families(ds: xarray.Dataset) -> dict[str, list[Tensor]]:
     else:
         names = [str(name) for name in ds.data_vars if not str(name).endswith(("_error", "_se"))]
     found: dict[str, list[Tensor]] = {}
-    for tensor in map(Tensor.named, names):
+    for tensor in map(tensor_named, names):
         found.setdefault(tensor.letter, []).append(tensor)
     return {letter: sorted(tensors, key=lambda tensor: tensor.order) for letter, tensors in found.items()}
 

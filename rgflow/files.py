@@ -13,13 +13,15 @@ import numpy as np
 from rgflow.activations import activation
 from rgflow.errors import InputError, RgflowError, StoreError
 from rgflow.network import Network
+from rgflow.network.transformer import Transformer
 
 if TYPE_CHECKING:
     import xarray
 
 WITH_NETWORK = ("coefficients", "totals", "posterior", "trained", "information")
 OF_ARRAYS = ("nearly kernel", "quadratic model")
-KINDS = (*WITH_NETWORK, *OF_ARRAYS, "phase diagram", "variation", "variation diagram")
+OF_TRANSFORMERS = ("transformer", "sampled transformer")
+KINDS = (*WITH_NETWORK, *OF_ARRAYS, *OF_TRANSFORMERS, "phase diagram", "variation", "variation diagram")
 UNFINISHED = "unfinished_sweep"  # the group of a Zarr store that a sweep is still writing
 
 
@@ -118,7 +120,7 @@ def _lacking(ds: xarray.Dataset) -> str | None:
         return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
     if ds.attrs["kind"] in OF_ARRAYS:
         return None
-    if ds.attrs["kind"] not in WITH_NETWORK:
+    if ds.attrs["kind"] not in (*WITH_NETWORK, *OF_TRANSFORMERS):
         try:
             activation(ds.attrs.get("activation"))
         except RgflowError as error:
@@ -127,7 +129,7 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     if "network" not in ds.attrs:
         return "a Dataset without its network"
     try:
-        Network.from_json(ds.attrs["network"])
+        (Transformer if ds.attrs["kind"] in OF_TRANSFORMERS else Network).from_json(ds.attrs["network"])
     except RgflowError as error:
         return f"a Dataset whose network cannot be read ({error})"
     return None

@@ -35,10 +35,11 @@ BELOW = {
     "sampling": ("network", "activations", "seeds"),
     "predict": ("universality", "seeds"),
     "scaling": ("universality",),
+    "transformer": ("derive", "brackets", "gram", "seeds"),
     "sweeps": ("flow", "sampling", "files"),
     "files": ("network",),
     "components": ("algebra",),
-    "plots": ("components", "predict", "scaling", "sampling", "sweeps", "files"),
+    "plots": ("components", "predict", "scaling", "sampling", "sweeps", "transformer", "files"),
     "bench": ("sweeps",),
     "cli": ("plots", "bench"),
 }

@@ -14,8 +14,12 @@ from rgflow.algebra.linked import Linked
 from rgflow.algebra.tensor import Tensor, split_order
 from rgflow.algebra.terms import Term, Value
 
-LETTERS_OF_PARTIAL = {"J": "Theta", "V_J": "A"}
-_OWN = {full: letter for letter, full in LETTERS_OF_PARTIAL.items()}
+# Letter: the tensor of the tangent kernel that it is, and its meaning.
+LETTERS_OF_PARTIAL: dict[str, tuple[str, str]] = {
+    "J": ("Theta", "partial Jacobian norm with respect to a layer below, mean"),
+    "V_J": ("A", "partial Jacobian norm with respect to a layer below, fluctuation"),
+}
+_OWN = {full: letter for letter, (full, _) in LETTERS_OF_PARTIAL.items()}
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,17 @@ def partial_named(name: object) -> Partial | None:
     if not isinstance(name, str):
         return None
     base, order = split_order(name)
-    full = LETTERS_OF_PARTIAL.get(base)
-    return None if full is None else Partial(Tensor.named(full).structure, order)
+    known = LETTERS_OF_PARTIAL.get(base)
+    return None if known is None else Partial(Tensor.named(known[0]).structure, order)
+
+
+def tensor_named(name: str | Tensor) -> Tensor:
+    """The tensor of any name, of partial Jacobians or not; UnknownName for another.
+
+    >>> tensor_named("V_J").letter, tensor_named("V_1").letter
+    ('V_J', 'V')
+    """
+    return partial_named(name) or Tensor.named(name)
 
 
 def relabelled(terms: Iterable[Term]) -> tuple[Term, ...]:

@@ -117,8 +117,10 @@ def _print_lines(found: Linked, latex: bool, sympy: bool, closure: bool) -> None
 def heading(rec: Recursion | Linked) -> str:
     """What the tensor is, and to which order."""
     from rgflow.algebra import LETTERS
+    from rgflow.algebra.partial import LETTERS_OF_PARTIAL
 
-    meaning = LETTERS.get(rec.tensor.letter, ("", "the joint cumulant named by these jets"))[1]
+    known = {**LETTERS, **LETTERS_OF_PARTIAL}
+    meaning = known.get(rec.tensor.letter, ("", "the joint cumulant named by these jets"))[1]
     order = "leading order" if rec.order == 0 else f"correction of relative order 1/n^{rec.order}".replace("^1", "")
     return f"{rec.name}: {meaning}; {order}"
 

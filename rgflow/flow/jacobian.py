@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,14 @@ from rgflow.derive.linked import check_linked
 from rgflow.errors import AccuracyError, InputError, OrderError
 from rgflow.flow.diagnostics import BOUND, expansion_ratios, trusted_layers
 from rgflow.flow.history import History
-from rgflow.flow.inputs import Start, check_first
+from rgflow.flow.inputs import check_first
 from rgflow.flow.inputs import start as given
 from rgflow.flow.leading import leading, pairwise, run_pairs
+from rgflow.flow.moved import Task, probed
 from rgflow.flow.orders import check_size
 from rgflow.flow.stages import highest_written, run_stages
 from rgflow.labelled import dataset
-from rgflow.layers import forgets
-from rgflow.layers.probed import Probed
-from rgflow.layers.stages import Stage, stages
-from rgflow.network import Layer, Network
+from rgflow.network import Network
 from rgflow.network.describe import described
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ MEANINGS = {
     "J": "partial Jacobian norm, mean over networks",
     "chi_J": "partial Jacobian norm of one layer: of z at the next layer with respect to this one; NaN at the last",
     "J_1": "partial Jacobian norm, coefficient of the further factor 1/n",
-    "V_J": "n times the covariance over networks of partial Jacobian norms",
+    "V_J": "n times the covariance over networks of partial Jacobian norms, leading order",
 }
 
 
@@ -125,50 +122,6 @@ def partial_jacobian(
     check_first(net, task.through[0].law, begin.overlap)
     run = _flowed(task, progress, threads) if order else _leading(task, progress)
     return _dataset(net, task, run, order)
-
-
-class Task(NamedTuple):
-    """A network that trains nothing but z of one layer, its stages, and what it is shown."""
-
-    net: Network
-    through: tuple[Stage, ...]
-    begin: Start
-    start: int
-    kinks: str
-    closure: str
-
-    @property
-    def one(self) -> bool:
-        """Whether it is one input."""
-        return len(self.begin.overlap) == 1
-
-    @property
-    def in_one_time(self) -> bool:
-        """Whether recursions from one layer to the next give all that is asked."""
-        rules = [stage.law for stage in self.through]
-        book = self.closure == "book" and not any(law.norm for law in rules)
-        return len(rules) == self.net.depth and (book or all(map(forgets, rules)))
-
-
-def probed(net: Network, start: int | None) -> tuple[Network, tuple[Stage, ...]]:
-    """The network with z of layer ``start`` (None: of every layer) as its only trained parameter, and its stages.
-
-    The first layer is told so by its description, from which flows start; all others by their laws.
-    """
-    first = net.layers[0]
-    untrained = Network([_untrained(first, start in (1, None)), *net.layers[1:]], net.widths, net.activation)
-    found = [
-        replace(stage, law=Probed(stage.law, stage.last and stage.layer > 1 and start in (stage.layer, None)))
-        for stage in stages(untrained)
-    ]
-    return untrained, tuple(found)
-
-
-def _untrained(layer: Layer, moved: bool) -> Layer:
-    rates = {name: 0.0 for name in layer.hyperparameters() if name.startswith("lambda_")}
-    if moved and "lambda_b" not in rates:
-        raise InputError(f"start is 1 and the first layer, {layer!r}, has no bias to move it with; take start=2")
-    return layer.changed(**rates | ({"lambda_b": 1.0} if moved else {}))
 
 
 # Leading order --------------------------------------------------------------------------------------------------------
@@ -300,6 +253,11 @@ def _expansion(net: Network, task: Task, run: History, data: dict[str, Any], coo
     """What the flow knows of its own expansion, as in :mod:`rgflow.flow.dataset`."""
     found = expansion_ratios(run.values, np.array(net.fan_in, np.float64))
     ratios = {name: found[tensor.letter] for name, tensor in (("J", THETA), ("V_J", FLUCTUATION))}
+    # J averages over the n_l neurons of its layer, of which A is the covariance of two, A + 2 B/n the variance of one
+    A, B = (np.abs(run.values[tensor]).reshape(net.depth, -1).max(axis=1) for tensor in (FLUCTUATION, MEASURES[2]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = np.where(B == 0, 0.0, 2 * B / (A * np.array(net.widths[1:], np.float64)))
+    ratios["V_J"] = np.maximum(ratios["V_J"], own)
     coords["letter"] = list(ratios)
     data["expansion_ratio"] = (
         ("letter", "layer"),

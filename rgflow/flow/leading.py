@@ -33,6 +33,7 @@ TANGENT: Entry = (Jet(1, (0,)), Jet(2, (0,)))
 EPSILON = np.finfo(float).eps
 Rows = dict[Entry, list[Any]]  # by stage
 MEAN, NU = Bracket(((0, 0),), 0), "1/nu"  # of inputs alone
+Factor = tuple[Any, Any, Any]  # a value, its own error, and the value where the kernel has moved by its error
 FEW = 10  # inputs: beyond, pairs go one by one
 
 
@@ -79,7 +80,7 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
     size = samples**2
     values: Rows = {PLAIN: [], TANGENT: []}
     errors: Rows = {PLAIN: [], TANGENT: []}
-    blocks: list[dict[Any, tuple[Any, Any]]] = []
+    blocks: list[dict[Any, Factor]] = []
     first = dict(zip((PLAIN, TANGENT), entering(stages[0].description, overlap), strict=True))
     for t, stage in enumerate(stages):
         for entry in (PLAIN, TANGENT):
@@ -96,69 +97,84 @@ def leading(activation: Activation, stages: Sequence[Stage], overlap: Any) -> Le
 
 
 def _stage(
-    stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Any, tuple[Any, Any]]]
+    stage: Stage, entry: Entry, t: int, values: Rows, errors: Rows, blocks: list[dict[Any, Factor]]
 ) -> tuple[Any, Any]:
-    """One entry at stage t by the line of its mean, and its error from those of the factors."""
+    """One entry at stage t by the line of its mean, and its error.
+
+    The error of K moves all averages of a line together: behind a norm they nearly cancel, and what it does to each of
+    them alone would be counted again in every layer. Errors of their own are added up.
+    """
     total: Any = float(sum(map(stage.value, stage.law.constants(*entry))))
-    doubt: Any = 0.0
+    aside, doubt = total, 0.0
     for answer in mean(entry, stage.law):
         below = t - answer.back
-        term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones_like(values[PLAIN][below])
-        spread = np.zeros_like(term)
-        factors = [(values[PLAIN][below], errors[PLAIN][below])] * len(answer.kernels)
-        factors += [(values[TANGENT][below], errors[TANGENT][below])] * len(answer.thetas)
+        K, Theta = values[PLAIN][below], values[TANGENT][below]
+        term = stage.product(answer.symbols) * float(answer.coefficient) * np.ones_like(K)
+        other, spread = term, np.zeros_like(term)
+        factors = [(K, np.zeros_like(K), _moved(K, errors[PLAIN][below]))] * len(answer.kernels)
+        factors += [(Theta, errors[TANGENT][below], Theta)] * len(answer.thetas)
         for bracket in answer.brackets:
-            value, error = blocks[below][_shape(bracket)]
-            factors.append((value, error) if bracket.samples != (2,) else (value.T, error.T))
+            found = blocks[below][_shape(bracket)]
+            factors.append(found if bracket.samples != (2,) else _transposed(found))
         for sample in answer.norms:
-            value, error = blocks[below][NU]
-            factors.append((value, error) if sample == 1 else (value.T, error.T))
-        for value, error in factors:
+            factors.append(blocks[below][NU] if sample == 1 else _transposed(blocks[below][NU]))
+        for value, error, moved in factors:
             spread = np.abs(term) * error + spread * (np.abs(value) + error)
-            term = term * value
-        total, doubt = total + term, doubt + spread
-    return total, doubt
+            term, other = term * value, other * moved
+        total, aside, doubt = total + term, aside + other, doubt + spread
+    return total, doubt + np.abs(aside - total)
+
+
+def _moved(K: Any, doubt: Any) -> Any:
+    """K by its error: variances larger, correlations smaller."""
+    return K + np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K)) * doubt
+
+
+def _transposed(found: Factor) -> Factor:
+    value, error, moved = found
+    return value.T, error.T, moved.T
 
 
 def _shape(bracket: Neuron) -> Bracket:
     return Bracket(tuple((0, order) for order in bracket.orders), 0)
 
 
-def _alone(activation: Activation, reader: Stage, K: Any, doubt: Any) -> dict[Any, tuple[Any, Any]]:
+def _alone(activation: Activation, reader: Stage, K: Any, doubt: Any) -> dict[Any, Factor]:
     """What a stage that normalises reads of inputs alone, as columns: <s> and 1/nu, with errors.
 
     Raises InputError where there is nothing to divide by.
     """
     if reader.law.scale is None:
         return {}
-    variances, error = np.diagonal(K), np.diagonal(doubt)
-    found: dict[Any, tuple[Any, Any]] = {}
-    if reader.law.scale == OF_KERNEL:
-        squares, doubts = variances, error
-    else:
+    means, mean_errors, inverse, errors = _single(activation, reader, np.diagonal(K))
+    other_means, _, other_inverse, _ = _single(activation, reader, np.diagonal(_moved(K, doubt)))
+    columns = {MEAN: (means, mean_errors, other_means), NU: (inverse, errors, other_inverse)}
+    return {name: (x[:, None] + 0 * K, y[:, None] + 0 * K, z[:, None] + 0 * K) for name, (x, y, z) in columns.items()}
+
+
+def _single(activation: Activation, reader: Stage, variances: Any) -> tuple[Any, Any, Any, Any]:
+    """<s> of each input and its error, 1/nu and its error."""
+    squares, (means, mean_errors, errors) = variances, np.zeros((3, len(variances)))
+    if reader.law.scale != OF_KERNEL:
         moments = [(((0,), 0),), (((0, 0), 0),)]
-        values, errors = gaussian_moments(activation, variances[:, None, None], moments, "almost_everywhere")
-        moved, _ = gaussian_moments(activation, (variances + error)[:, None, None], moments, "almost_everywhere")
-        errors = errors + EPSILON * np.abs(values) + np.abs(moved - values)
-        squares, doubts = values[:, 1], errors[:, 1]
-        found[MEAN] = values[:, :1] + 0 * K, errors[:, :1] + 0 * K
+        values, uncertain = gaussian_moments(activation, variances[:, None, None], moments, "almost_everywhere")
+        (means, squares), (mean_errors, errors) = values.T, (uncertain + EPSILON * np.abs(values)).T
         if reader.law.scale == OF_VARIANCE:
-            squares = squares - values[:, 0] ** 2
-            doubts = doubts + 2 * np.abs(values[:, 0]) * errors[:, 0]
+            squares = squares - means**2
+            errors = errors + 2 * np.abs(means) * mean_errors
     squares = squares + reader.value("epsilon")
-    if not (squares > 4 * doubts).all():
+    if not (squares > 4 * errors).all():
         raise InputError(
             f"at layer {reader.layer} the norm divides by the root of {squares.min():.3g}, which is nothing: "
             f"{activation.name} gives an input no variance there; use C_b > 0, epsilon > 0, or drop that input"
         )
     inverse = 1 / np.sqrt(squares)
-    found[NU] = inverse[:, None] + 0 * K, (inverse * doubts / squares)[:, None] + 0 * K
-    return found
+    return means, mean_errors, inverse, inverse * errors / squares
 
 
 def _averages(
     activation: Activation, moments: Any, shapes: tuple[Bracket, ...], size: int, K: Any, doubt: Any, stage: Stage
-) -> dict[Any, tuple[Any, Any]]:
+) -> dict[Any, Factor]:
     """The brackets at K as matrices over inputs, with errors: their own and what that of K makes of them."""
     if not np.isfinite(K).all():
         raise AccuracyError(
@@ -168,11 +184,11 @@ def _averages(
     if not shapes:
         return {}
     found, errors = moments.evaluate(activation, K)
-    outward = np.where(np.eye(len(K), dtype=bool), 1.0, -np.sign(K))
-    moved, _ = moments.evaluate(activation, K + outward * doubt)
-    errors = errors + EPSILON * np.abs(found) + np.abs(moved - found)
+    moved, _ = moments.evaluate(activation, _moved(K, doubt))
+    errors = errors + EPSILON * np.abs(found)
     block = {}
     for shape, offset in zip(shapes, moments.offsets, strict=True):
         place = slice(int(offset), int(offset) + size)
-        block[shape] = (found[place].reshape(K.shape), errors[place].reshape(K.shape))
+        value, error, other = (x[place].reshape(K.shape) for x in (found, errors, moved))
+        block[shape] = (value, error, other)
     return block

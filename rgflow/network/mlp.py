@@ -13,7 +13,6 @@ from rgflow.errors import InputError, UnknownName
 from rgflow.network.kinds.dense import Dense
 from rgflow.network.network import HYPERPARAMETERS, Network, checked_widths
 
-
 DEEPEST = 2**20  # layers: beyond, descriptions alone fill the memory
 
 

@@ -70,7 +70,7 @@ def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, axes: Any = 
         if len(rows) == 2:
             draw_distances(rows[1, column], family)
         for row in rows[:, column]:
-            finish(row, ds.sizes["layer"], beyond.get(letter))
+            finish(row, int(ds["layer"][-1]), beyond.get(letter))
     for row in rows[:-1].flat:
         row.set_xlabel("")
     _line_styles(rows[0, 0], drawable, mc is not None, any(layer is not None for layer in beyond.values()), own)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgflow.algebra import Tensor
+from rgflow.algebra.partial import tensor_named
 from rgflow.algebra.tex import letter_tex, tensor_tex
 from rgflow.plots.curves import Curve
 
@@ -107,6 +107,6 @@ def finish(ax: Axes, depth: int, trusted: int | None) -> None:
 
 
 def _label(curve: Curve) -> str:
-    tensor = Tensor.named(curve.letter)
+    tensor = tensor_named(curve.letter)
     named = [tensor_tex(tensor, tuple(str(i + 1) for i in component)) for component in curve.components]
     return f"${' = '.join(named)}$"

@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm at next order: exact spheres, exact constants, and the limits in which the norm is switched off."""
+"""LayerNorm and RMSNorm at next order: exact spheres, exact constants, limits in which the norm is switched off."""
 
 import sys
 from fractions import Fraction
