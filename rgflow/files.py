@@ -43,7 +43,8 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     if lacking:
         raise InputError(
             "save takes a Dataset that rgflow.flow, sweep, total, sample, information, posterior, trained, "
-            f"phase_diagram, variation or nearly_kernel_predict returned; this is {lacking}"
+            "phase_diagram, variation, partial_jacobian, transformer_flow or nearly_kernel_predict returned; "
+            f"this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:
@@ -126,12 +127,13 @@ def _lacking(ds: xarray.Dataset) -> str | None:
         except RgflowError as error:
             return f"a Dataset whose activation cannot be read ({error})"
         return None
-    if "network" not in ds.attrs:
-        return "a Dataset without its network"
+    name, described = ("transformer", Transformer) if ds.attrs["kind"] in OF_TRANSFORMERS else ("network", Network)
+    if name not in ds.attrs:
+        return f"a Dataset without its {name}"
     try:
-        (Transformer if ds.attrs["kind"] in OF_TRANSFORMERS else Network).from_json(ds.attrs["network"])
+        described.from_json(ds.attrs[name])
     except RgflowError as error:
-        return f"a Dataset whose network cannot be read ({error})"
+        return f"a Dataset whose {name} cannot be read ({error})"
     return None
 
 

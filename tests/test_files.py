@@ -155,3 +155,14 @@ def test_a_failed_write_leaves_what_stood_there(ds, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["flow.nc"]
     with pytest.raises(rg.StoreError):
         rg.save(ds, tmp_path / "nowhere" / "flow.nc")
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_a_transformer_comes_back(tmp_path, ending):
+    net = rg.Transformer(width=8, heads=2, blocks=1, n_in=3, positions=2)
+    ds = rg.transformer_flow(net, [[0.2, -0.1, 0.4], [0.3, 0.3, -0.2]], draws=64)
+    rg.save(ds, tmp_path / f"t.{ending}")
+    assert rg.load(tmp_path / f"t.{ending}").identical(ds)
+    del ds.attrs["transformer"]
+    with pytest.raises(rg.InputError, match="without its transformer"):
+        rg.save(ds, tmp_path / "u.nc")

@@ -94,8 +94,8 @@ def lines(stages: Sequence[Stage]) -> Lines:
     for t, stage in enumerate(stages[1:], 1):
         if stage.law.norm or stage.law.scale:
             raise InputError(
-                f"layer {stage.layer} normalises, which Gram matrices of very many inputs do not offer; flow at most ten "
-                "inputs at a time"
+                f"layer {stage.layer} normalises, which Gram matrices of very many inputs do not offer; flow at most "
+                "ten inputs at a time"
             )
         for row, entry in enumerate((PLAIN, TANGENT)):
             constants[t, row] = sum(map(stage.value, stage.law.constants(*entry)))
