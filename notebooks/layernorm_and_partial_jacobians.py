@@ -41,8 +41,8 @@ def network(layer, activation, layers, width):
 # ## 1. A tangent kernel of one layer
 #
 # $\mathcal{J}^{\ell_0,\ell} = E\,\frac{1}{n_\ell}\sum_{ij}\big(\partial z^{\ell}_j/\partial z^{\ell_0}_i\big)^2$ is
-# what the neural tangent kernel would be if nothing but $z^{\ell_0}$ were moved, in one random direction. So nothing new
-# has to be derived by hand:
+# what the neural tangent kernel would be if nothing but $z^{\ell_0}$ were moved, in one random direction. So
+# nothing new has to be derived by hand:
 
 # %%
 for layer in (rg.Dense(), rg.Residual(), rg.Branch()):
@@ -51,7 +51,8 @@ print("relu:", rg.closed_form(rg.derive("J"), "relu"))
 
 # %% [markdown]
 # The factor of one layer is $\chi_J$. Where it tends to 1 the network is critical, and
-# $\mathcal{J} \sim \ell^{-\zeta}$; elsewhere it grows or falls exponentially, and with a skip of 1 and a bounded activation in between:
+# $\mathcal{J} \sim \ell^{-\zeta}$; elsewhere it grows or falls exponentially, and with a skip of 1 and a bounded
+# activation in between:
 
 # %%
 for name, layer, what in (
@@ -79,7 +80,8 @@ display(rg.derive("J", layer=rg.LayerNorm(place="after")))
 
 # %% [markdown]
 # Before it, the weights read $\langle\sigma\sigma\rangle$ at a kernel of 1, whatever the layer below was. So
-# criticality is a line, $C_b = c\,C_W$, and the same for every skip. After it, that holds only for scale-invariant activations.
+# criticality is a line, $C_b = c\,C_W$, and the same for every skip. After it, that holds only for scale-invariant
+# activations.
 
 # %%
 for place in ("before", "after"):
