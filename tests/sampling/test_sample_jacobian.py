@@ -108,6 +108,11 @@ def blocks(n):
     return rg.Network([rg.Linear(), rg.Branch(), rg.Projection(), rg.Linear()], [3] + [n] * 4, "gelu")
 
 
+def normalised(n):
+    layers = [rg.Dense(), rg.LayerNorm(skip=0.7, C_b=0.1), rg.RMSNorm(place="after", C_W=0.6, C_b=0.6), rg.Dense()]
+    return rg.Network(layers, [3] + [n] * 4, "gelu")
+
+
 @pytest.mark.parametrize(
     ("net", "start", "shown"),
     [
@@ -115,6 +120,7 @@ def blocks(n):
         (residual(24), 2, 1.0),
         (orthogonal(24), 1, 1.0),
         (blocks(24), 1, 1.0),
+        (normalised(48), 1, 1.0),
     ],
 )
 def test_theory_at_next_order(net, start, shown):
@@ -132,6 +138,11 @@ CONFIGURATIONS = {
     "erf, residual": (rg.Residual(skip=0.9, C_W=1.0, C_b=0.1), "erf"),
     "relu, residual": (rg.Residual(skip=0.9, C_W=0.4), "relu"),
     "tanh, residual": (rg.Residual(skip=1.0, C_W=1.0, C_b=0.1), "tanh"),
+    "LayerNorm before erf": (rg.LayerNorm(C_W=1.5, C_b=0.3), "erf"),
+    "LayerNorm before relu, skip 0.9": (rg.LayerNorm(skip=0.9, C_W=1.0, C_b=0.1), "relu"),
+    "LayerNorm before gelu, skip 1": (rg.LayerNorm(skip=1.0, C_W=1.0, C_b=0.1), "gelu"),
+    "LayerNorm after relu": (rg.LayerNorm(place="after", C_W=1.0, C_b=0.5), "relu"),
+    "LayerNorm after tanh, skip 0.5": (rg.LayerNorm(place="after", skip=0.5, C_W=1.0, C_b=0.5), "tanh"),
 }
 
 
@@ -153,9 +164,10 @@ def test_factors_of_wide_networks(name):
     assert abs(mean - factor) < 3 * error
 
 
-def test_a_factor_of_narrower_networks():
+@pytest.mark.parametrize("name", ["erf", "LayerNorm before relu, skip 0.9"])
+def test_a_factor_of_narrower_networks(name):
     """The small version: of width 100 the next order is below the standard error."""
-    factor, mean, error = factor_of_layer_12("erf", 100, 100)
+    factor, mean, error = factor_of_layer_12(name, 100, 100)
     assert abs(mean - factor) < 3 * error
 
 

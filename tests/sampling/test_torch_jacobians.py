@@ -26,7 +26,21 @@ MODELS = {
     "residual tanh": (rg.Residual(skip=0.9, C_W=0.19), "tanh"),
     "residual erf": (rg.Residual(skip=1.0, C_W=1.0, C_b=0.1), "erf"),
     "residual relu": (rg.Residual(skip=0.8, C_W=0.72), "relu"),
+    "LayerNorm before erf": (rg.LayerNorm(C_W=1.0, C_b=0.1), "erf"),
+    "LayerNorm before relu, skip 1": (rg.LayerNorm(skip=1.0, C_W=1.0), "relu"),
+    "LayerNorm after gelu, skip 0.5": (rg.LayerNorm(place="after", skip=0.5, C_W=0.6, C_b=0.6), "gelu"),
+    "RMSNorm before tanh, skip 0.9": (rg.RMSNorm(skip=0.9, C_W=1.0, C_b=0.1), "tanh"),
 }
+
+
+def passed(layer, sigma, width):
+    """What the weights read of z: sigma, with the norm of the layer on its side."""
+    act = SIGMAS[sigma]
+    if not isinstance(layer, rg.LayerNorm):
+        return act
+    kind = torch.nn.RMSNorm if isinstance(layer, rg.RMSNorm) else torch.nn.LayerNorm
+    norm = kind(width, eps=layer.epsilon, elementwise_affine=False)
+    return (lambda z: act(norm(z))) if layer.place == "before" else lambda z: norm(act(z))
 
 
 class Model(torch.nn.Module):
@@ -34,7 +48,7 @@ class Model(torch.nn.Module):
 
     def __init__(self, layer, sigma, width):
         super().__init__()
-        self.sigma, self.skip = SIGMAS[sigma], layer.value("skip")
+        self.sigma, self.skip = passed(layer, sigma, width), layer.value("skip")
         sizes = [INPUT] + [width] * DEPTH
         self.weights = torch.nn.ModuleList(torch.nn.Linear(n, m, dtype=torch.float64) for n, m in pairwise(sizes))
         for i, linear in enumerate(self.weights):
