@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from rgflow.threads import cores
 
 Floats = NDArray[np.float64]
 FLOW_PAIRS = {SERIES: pairs_by_series, ANGLES: pairs_by_angles, ARCS: pairs_by_arcs}
+TILE = 512  # of overlaps: a product of matrices large enough to run at full speed
 PANEL = 128  # rows of overlaps at a time
 
 
@@ -102,6 +104,8 @@ class Pairs:
                 largest[0] = self._largest(errors, 0)
             with ExitStack() as stack:
                 each = map if self.threads == 1 else stack.enter_context(ThreadPoolExecutor(self.threads)).map
+                if self.kept[0] > 0:
+                    deque(each(lambda tile: self._overlap(block, K[0], *tile), _tiles(block)), maxlen=0)
                 for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
                     here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
                     task = _Task(self, block, part, K, Theta, errors, beyond, (at, here))
@@ -155,6 +159,15 @@ class Pairs:
             Theta += lambda_b
         K *= C_W
         K += C_b
+
+    def _overlap(self, block: Block, K: Floats, rows: slice, columns: slice) -> None:
+        """A tile of x.x' in place of K."""
+        of, beside, place = block.rows.start, block.columns.start, K[block.place]
+        self.inputs.overlap(
+            slice(of + rows.start, of + rows.stop),
+            slice(beside + columns.start, beside + columns.stop),
+            place[rows, columns],
+        )
 
     def _finish(self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]) -> Floats:
         """Pairs without a series, and equal inputs; errors (kept, 2) of the former."""
@@ -216,8 +229,6 @@ class _Task(NamedTuple):
         pairs, block, (start, stop) = self.pairs, self.block, self.tables.stages
         before, here = self.kept
         (i, j), n = block.corner, block.columns.stop - block.columns.start
-        if start == 0 < pairs.kept[0]:
-            self._overlap(rows)
         stages = slice(start, stop + 1)
         closed, form = _ways(pairs.activation)
         (inverse_r, mean_r, B_r), (inverse_c, mean_c, B_c) = self.tables.rows, self.tables.columns
@@ -252,16 +263,6 @@ class _Task(NamedTuple):
         )
         return int((rows[1] - rows[0]) * n * (stop - start))
 
-    def _overlap(self, rows: tuple[int, int]) -> None:
-        """x.x' in place of K: of a square block from the diagonal on, so that no other rows are touched."""
-        (i, j), (first, last) = self.block.corner, rows
-        of, columns = self.block.rows, self.block.columns
-        left = first if self.block.square else 0
-        place = self.K[self.kept[0], i + first : i + last, j + left : j + columns.stop - columns.start]
-        self.pairs.inputs.overlap(
-            slice(of.start + first, of.start + last), slice(columns.start + left, columns.stop), place
-        )
-
 
 def _ways(activation: Activation) -> tuple[Floats, Floats]:
     """``closed`` and ``shape`` of flow_pairs."""
@@ -272,6 +273,16 @@ def _ways(activation: Activation) -> tuple[Floats, Floats]:
         return np.array([1.0 + arcs().index(activation)]), np.zeros(3)
     step, odd, slope = shape(activation)
     return np.zeros(0), np.array([step, odd, slope**2])
+
+
+def _tiles(block: Block) -> list[tuple[slice, slice]]:
+    """Tiles of a block, of a square one those on and above the diagonal; of a tile on it NumPy computes half."""
+    n, m = block.rows.stop - block.rows.start, block.columns.stop - block.columns.start
+    return [
+        (slice(i, min(i + TILE, n)), slice(j, min(j + TILE, m)))
+        for i in range(0, n, TILE)
+        for j in range(i if block.square else 0, m, TILE)
+    ]
 
 
 def _panels(rows: int) -> list[slice]:
