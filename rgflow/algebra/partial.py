@@ -71,9 +71,17 @@ def relabelled(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 
 def _relabelled(value: Value) -> Value:
-    tensor = value.tensor
+    return Value(own(value.tensor), value.indices)
+
+
+def own(tensor: Tensor) -> Tensor:
+    """A tensor that has directions as that of partial Jacobians, any other as it is.
+
+    >>> own(Tensor.named("Theta_1")).name, own(Tensor.named("V")).name
+    ('J_1', 'V')
+    """
     directed = any(edges for pair in tensor.structure for edges in pair)
-    return Value(Partial(tensor.structure, tensor.order), value.indices) if directed else value
+    return Partial(tensor.structure, tensor.order) if directed else tensor
 
 
 @dataclass(frozen=True, repr=False)

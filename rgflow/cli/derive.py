@@ -27,7 +27,7 @@ def derive(
     name: Annotated[
         str,
         typer.Argument(
-            help="K, Theta, V, A, B, D, F, P .. U, V6, or jets: '1 2|3e 4e'; _q for corrections: V_1, '1 2|3e 4e_1'."
+            help="K, Theta, V, A, B, D, F, P .. U, V6, J, V_J, or jets: '1 2|3e 4e'; _q for corrections: V_1, J_1."
         ),
     ],
     samples: Annotated[

@@ -121,7 +121,7 @@ def flow(
         systems = closures(needed, samples, rules[1:] or rules)
         for system in systems.values():
             check_kinks(system, net.activation, kinks)
-        if pairwise(needed, begin.overlap):
+        if pairwise(needed, begin.overlap, through):
             history = run_pairs(net, through, begin.overlap, progress)
         else:
             from rgflow.flow.run import run  # loads Numba
@@ -129,7 +129,7 @@ def flow(
             history = run(net, systems, rules, begin, progress, threads, wanted)
     else:
         _check_linked(net, closure, needed, len(begin.overlap), kinks, through)
-        go = run_pairs if pairwise(needed, begin.overlap) else partial(run_stages, tensors=needed)
+        go = run_pairs if pairwise(needed, begin.overlap, through) else partial(run_stages, tensors=needed)
         history = go(net, through, overlap=begin.overlap, progress=progress)
     found = coefficients(net, history.values, history.errors, wanted, begin, order, kinks)
     found.attrs.update(brackets=history.brackets, closure=closure)

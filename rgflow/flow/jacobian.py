@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.algebra import Tensor
+from rgflow.algebra.partial import own
 from rgflow.brackets.kinks import check_kinks, check_written
 from rgflow.checks import whole
 from rgflow.derive.derive import check_closure, closures
@@ -80,8 +82,8 @@ def partial_jacobian(
     start : int
         l0, from 1: the layer whose z is moved. Of a layer with several weight matrices z is the output.
     order : 0 or 1
-        0: J and chi_J, for any number of inputs. 1: J_1 and V_J besides, for as many inputs as :func:`rgflow.flow`
-        offers at order 1.
+        0: J and chi_J, for any number of inputs (some hundred if a layer has a norm). 1: J_1 and V_J besides, for as many
+        inputs as :func:`rgflow.flow` offers at order 1.
     kinks, closure, progress, threads
         As for :func:`rgflow.flow`.
 
@@ -132,7 +134,7 @@ def _leading(task: Task, progress: bool) -> History:
     check_written("J", 1, task.one, task.net.activation, task.kinks)
     overlap = task.begin.overlap
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is named by its layer, later
-        if pairwise([THETA], overlap):
+        if pairwise([THETA], overlap, task.through):
             return run_pairs(task.net, task.through, overlap, progress)
         if task.one and task.in_one_time:
             with suppress(AccuracyError):  # kernels that underflow, say, where the lines below still hold
@@ -151,7 +153,8 @@ def _compiled(task: Task, wanted: tuple[Tensor, ...], progress: bool, threads: i
     rules = tuple(stage.law for stage in task.through)
     systems = closures(wanted, "one" if task.one else "many", rules[1:] or rules)
     for system in systems.values():
-        check_kinks(system, task.net.activation, task.kinks)
+        named = (replace(recursion, tensor=own(recursion.tensor)) for recursion in system)
+        check_kinks(named, task.net.activation, task.kinks)
     return run(task.net, systems, rules, task.begin, progress, threads, wanted)
 
 
@@ -210,7 +213,8 @@ def _flowed(task: Task, progress: bool, threads: int) -> History:
     for tensor in (*wanted, *MEASURES):
         check_linked(tensor, rules)
         if tensor.cost:
-            check_written(tensor.name, highest_written(tensor, task.through), task.one, task.net.activation, task.kinks)
+            highest = highest_written(tensor, task.through)
+            check_written(own(tensor).name, highest, task.one, task.net.activation, task.kinks)
     return run_stages(task.net, task.through, (*MEASURES, *wanted), task.begin.overlap, progress)
 
 

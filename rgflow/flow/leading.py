@@ -47,9 +47,10 @@ class Leading:
     Theta_error: Any
 
 
-def pairwise(tensors: Sequence[Tensor], overlap: Any) -> bool:
-    """Whether K and Theta alone are asked, of more than a few inputs."""
-    return len(overlap) > FEW and not any(tensor.cost for tensor in tensors)
+def pairwise(tensors: Sequence[Tensor], overlap: Any, through: Sequence[Stage]) -> bool:
+    """Whether K and Theta alone are asked, of more than a few inputs, and pairs know enough of each other: no norm."""
+    plain = not any(stage.law.norm or stage.law.scale for stage in through)
+    return plain and len(overlap) > FEW and not any(tensor.cost for tensor in tensors)
 
 
 def run_pairs(

@@ -51,9 +51,10 @@ def run_stages(
                 for moved in (False, True)
             ]
         for tensor, entries in components.items():
-            found, moved = (_tensor(each, entries, last, net) for each in passes)
-            values[tensor] = found
-            errors[tensor] = np.abs(found - moved) + 8 * np.finfo(float).eps * np.abs(found)
+            with np.errstate(over="ignore", invalid="ignore"):
+                found, moved = (_tensor(each, entries, last, net) for each in passes)
+                error = np.abs(found - moved) + 8 * np.finfo(float).eps * np.abs(found)
+            values[tensor], errors[tensor] = found, np.where(np.isnan(error), np.inf, error)
     if len(overlap) == 1:
         values = {tensor: np.reshape(value, len(last)) for tensor, value in values.items()}
         errors = {tensor: np.reshape(error, len(last)) for tensor, error in errors.items()}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rgflow.errors import AccuracyError
 from rgflow.network.transformer import Transformer
 
 Array = NDArray[np.float64]
@@ -43,6 +44,11 @@ class Normed:
             return
         centred = self.z - self.z.mean(axis=-1, keepdims=True)
         self.scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.net.eps)
+        if not self.scale.all():
+            raise AccuracyError(
+                "LayerNorm of a token whose neurons are all equal in a sampled transformer, 0/0; give eps > 0, a width "
+                "above 1, C_PE > 0 or other inputs"
+            )
         self.s = centred / self.scale
 
     def back(self, d: Array) -> Array:

@@ -140,7 +140,7 @@ def _chunk(net: Network, first: FirstLayer, start: int, streams: Streams, count:
         description = net.layers[layer - 1]
         output = stages.output(routes(_untrained(description), below, stages, width), width)
         if layer > start:
-            refuse_without_mean(stages.normalised, ["A"], f"layer {layer}, {description!r},")
+            refuse_without_mean(stages.normalised, ["A"], f"layer {layer}, {description!r},", "V_J")
         if layer < start:
             below = Start({(): output.values})
         elif layer == start:

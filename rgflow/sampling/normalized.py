@@ -125,12 +125,16 @@ class Normalized(Signal):
             )
 
 
-def refuse_without_mean(stages: Iterable[Normalized], names: Collection[str], where: str) -> None:
+def refuse_without_mean(stages: Iterable[Normalized], names: Collection[str], where: str, asked: str = "") -> None:
     """Refuse tensors whose average over networks, or the standard error of it, is infinite.
 
     Every direction of a tensor brings a factor r^2, and the square of r^(2k) has a mean if there are more than 4 k
     dimensions to divide by: near zero, r^-2 of d dimensions is chi-squared with d degrees of freedom. (Behind relu
     fewer dimensions may be alive; that only two are has probability n^2 2^-n, which is not counted here.)
+
+    Parameters
+    ----------
+    asked : what the caller was asked for, if not for these names
 
     Raises
     ------
@@ -141,9 +145,10 @@ def refuse_without_mean(stages: Iterable[Normalized], names: Collection[str], wh
         for name in names:
             least = 4 * len(set(filter(str.isalpha, JETS.get(name, "e")))) + 1
             if not stage.epsilon and least > 1 and stage.freedom < least:
+                without = f", or leave {name} out" if not asked else ""
                 raise InputError(
-                    f"{name} of {where} normalises {stage.width} neurons: averages over so few of what it divides by "
-                    f"are infinite; take epsilon > 0 or at least {least + stage.centred} neurons, or leave {name} out"
+                    f"{asked or name} of {where} normalises {stage.width} neurons: averages over so few of what it "
+                    f"divides by are infinite; take epsilon > 0 or at least {least + stage.centred} neurons{without}"
                 )
 
 

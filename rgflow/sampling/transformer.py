@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.checks import whole
-from rgflow.errors import AccuracyError, InputError, UnknownName
+from rgflow.errors import AccuracyError, InputError, KinkError, UnknownName
 from rgflow.labelled import dataset
 from rgflow.network.tokens import Tokens, tokens
 from rgflow.network.transformer import BLOCKS as PARTS
@@ -72,8 +72,10 @@ def sample_transformer(
     ------
     InputError
         For values outside their domain, and a tied head if every word is a token.
+    KinkError
+        For the tangent kernel of MLP blocks with an activation that jumps.
     AccuracyError
-        When a network overflows.
+        When a network overflows, or its LayerNorm divides zero by zero.
 
     >>> net = Transformer(width=16, heads=2, blocks=1, n_in=3, positions=4)
     >>> ds = sample_transformer(net, np.eye(3), networks=4, seed=1)
@@ -82,6 +84,10 @@ def sample_transformer(
     """
     shown = tokens(net, inputs)
     theta = "Theta" in _names(tensors)
+    if theta and "mlp" in net.blocks and not net.activation.continuous:
+        raise KinkError(
+            f"gradients of {net.activation.name} hold sigma', which is no function at its jump; ask for tensors='K'"
+        )
     count = whole("networks", networks, 2)
     outputs = _outputs(net, shown)
     chosen = outputs[: min(whole("neurons", neurons, 1), net.width)]
@@ -99,8 +105,10 @@ def sample_transformer(
             for name, values in _with_pooled(net, shown, measured).items():
                 moments[name].add(values)
             advance(some)
-    if not all(np.isfinite(moment.mean).all() for moment in moments.values()):
-        raise AccuracyError("a transformer overflows; lower C_U, C_X or the depth, or take norm='layer'")
+    if not all(np.isfinite(x).all() for moment in moments.values() for x in (moment.mean, moment.error)):
+        raise AccuracyError(
+            "a transformer overflows; lower C_U, C_X or the depth, rescale inputs, or take norm='layer'"
+        )
     about = {
         "kind": "sampled transformer",
         "conventions": CONVENTIONS,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from rgflow.activations import Activation
@@ -196,10 +197,10 @@ def _number(found: Any) -> Any:
 
 
 def _positive(K_star: Any) -> Any:
-    number = isinstance(K_star, int | float) and not isinstance(K_star, bool)
+    number = isinstance(K_star, Real) and not isinstance(K_star, bool)
     if not number or not 0 < K_star < math.inf:
         raise InputError(f"K_star is {K_star!r}; give a positive number")
-    return given(K_star)
+    return given(float(K_star))
 
 
 def _named(orders: tuple[int, ...], latex: bool) -> str:

@@ -147,6 +147,12 @@ def test_control_a_norm_without_its_fluctuations_is_told_apart(monkeypatch, coun
             line.cache_clear()
 
 
+@pytest.mark.parametrize("layer", [rg.LayerNorm(place="after"), rg.Branch()], ids=["norm", "branch"])
+def test_kernels_whose_squares_overflow_are_refused(layer):
+    with pytest.raises(rg.AccuracyError, match="not finite"):
+        rg.flow(network(layer, "tanh", blocks=2), first_kernel=1e300, order=1)
+
+
 def test_what_a_norm_cannot_divide_is_refused():
     with pytest.raises(rg.InputError, match=r"at layer 2 the norm divides"):
         rg.flow(network(rg.LayerNorm(), "tanh"), first_kernel=0.0)
@@ -160,3 +166,13 @@ def test_what_a_norm_cannot_divide_is_refused():
         rg.closure(["K"], layer=rg.LayerNorm(place="after"))
     with pytest.raises(rg.InputError, match="closure='full'"):
         rg.flow(network(rg.LayerNorm(place="after"), "tanh"), first_kernel=1.0, closure="book")
+
+
+def test_many_inputs_are_pairs_of_few():
+    """Beyond ten inputs pairs of other layers go one by one; behind a norm they stay together."""
+    layers = [rg.Dense(), rg.LayerNorm(C_b=0.1), rg.RMSNorm(place="after", skip=0.5), rg.Dense()]
+    net = rg.Network(layers, [4, 8, 8, 8, 1], "gelu")
+    inputs = np.random.default_rng(0).standard_normal((12, 4))
+    many, few = (rg.flow(net, inputs[:n], order=0, tensors=["K", "Theta"]) for n in (12, 5))
+    for name in ("K", "Theta"):
+        np.testing.assert_allclose(many[name].values[:, :5, :5], few[name], rtol=1e-13)

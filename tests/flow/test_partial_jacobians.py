@@ -295,6 +295,10 @@ def test_hostile_requests():
         partial_jacobian("tanh", first_kernel=1.0)
     with pytest.raises(rg.KinkError):
         partial_jacobian(rg.MLP([3, 10, 1], "sign(z)"), first_kernel=1.0)
+    for layer in (rg.Dense(), rg.LayerNorm()):
+        net = rg.Network([rg.Dense(), layer, rg.Dense()], [3, 5, 5, 1], "sign(z)")
+        with pytest.raises(rg.KinkError, match=r"^(J|J_1|V_J|D_J|F_J) holds"):
+            partial_jacobian(net, first_kernel=1.0, order=1)
     partial_jacobian(rg.MLP([3, 10, 1], "sign(z)"), first_kernel=1.0, kinks="almost_everywhere")
     reduced = rg.Network([rg.Linear(), rg.Reduced(), rg.Linear()], [3, 5, 5, 1], "tanh")
     assert float(partial_jacobian(reduced, first_kernel=1.0)["J"][1]) > 1

@@ -227,6 +227,9 @@ def test_hostile_requests():
         sample_jacobian(rg.MLP([3, 10, 1], "sign(z)"), first_kernel=1.0)
     with pytest.raises(rg.AccuracyError, match="layer"):
         sample_jacobian(rg.MLP([2, 3, 3, 3], "relu", C_W=1e155), first_kernel=1.0, networks=100, seed=1)
+    few = rg.Network([rg.Dense(), rg.LayerNorm(), rg.Dense()], [3, 5, 5, 1], "tanh")
+    with pytest.raises(rg.InputError, match=r"^V_J of layer 2, .* at least 10 neurons$"):
+        sample_jacobian(few, first_kernel=1.0, networks=100, seed=1)
 
 
 def test_a_picture_of_both():

@@ -260,3 +260,16 @@ def test_refused():
         sample_transformer(words, [0, 1, 2])
     with pytest.raises(rg.AccuracyError, match="overflows"):
         sample_transformer(net.changed(norm="none", C_X=1e300, C_U=1e300, blocks=4), PATCHES, networks=2)
+    with pytest.raises(rg.AccuracyError, match="overflows"):  # of a finite mean no standard error
+        sample_transformer(net, PATCHES * 1e150, networks=2)
+    for nothing in (net.changed(eps=0.0, C_PE=0.0, C_patch=0.0), net.changed(eps=0.0, width=1, heads=1)):
+        with pytest.raises(rg.AccuracyError, match="0/0"):
+            sample_transformer(nothing, PATCHES, networks=2)
+
+
+def test_slopes_of_a_jump_are_refused():
+    net = Transformer(**TINY | {"blocks": 1, "activation": "sign(z)"})
+    with pytest.raises(rg.KinkError, match="jump"):
+        sample_transformer(net, PATCHES, networks=2)
+    sample_transformer(net, PATCHES, networks=2, tensors="K")
+    sample_transformer(net.changed(blocks="attention"), PATCHES, networks=2)

@@ -298,6 +298,8 @@ def test_hostile_requests():
     for wrong in (0, -1.0, math.nan, math.inf, "1", True, None):
         with pytest.raises(rg.InputError, match="K_star"):
             critical_line("tanh", rg.LayerNorm(place="after")).at(wrong)
+    relu = critical_line("relu", rg.LayerNorm())
+    assert relu.at(np.int64(2)) == relu.at(np.float32(2)) == relu.at(2)
     for skip in (0.0, 1.0):
         with pytest.raises(rg.KinkError):
             jacobian_law("sign(z)", rg.LayerNorm(skip=skip))
