@@ -82,8 +82,8 @@ def partial_jacobian(
     start : int
         l0, from 1: the layer whose z is moved. Of a layer with several weight matrices z is the output.
     order : 0 or 1
-        0: J and chi_J, for any number of inputs (some hundred if a layer has a norm). 1: J_1 and V_J besides, for as many
-        inputs as :func:`rgflow.flow` offers at order 1.
+        0: J and chi_J, for any number of inputs (some hundred if a layer has a norm). 1: J_1 and V_J besides, for as
+        many inputs as :func:`rgflow.flow` offers at order 1.
     kinks, closure, progress, threads
         As for :func:`rgflow.flow`.
 
