@@ -25,7 +25,7 @@ from rgflow.network import Layer
 from rgflow.network.kinds.layer_norm import LayerNorm
 from rgflow.scaling.growth.printing import latex_of, text_of
 from rgflow.scaling.homogeneous import refuse_jumps
-from rgflow.scaling.normalised_law import checked_step, given, shortened
+from rgflow.scaling.normalised_law import checked_step, given
 from rgflow.scaling.normalised_step import (
     NormalisedStep,
     at_large_kernels,
@@ -34,6 +34,7 @@ from rgflow.scaling.normalised_step import (
     kernel_symbol,
     normalises,
 )
+from rgflow.scaling.regimes import shortened
 from rgflow.universality.averages import odd
 
 ROUNDING = 1e-25  # what is left of a zero of 30 digits

@@ -30,19 +30,18 @@ from rgflow.activations import activation as find_activation
 from rgflow.errors import InputError, NoCriticalPoint
 from rgflow.network import Dense, Layer
 from rgflow.network.layer import not_negative
-from rgflow.scaling.growth.printing import depth_symbol, latex_of, text_of
+from rgflow.scaling.growth.printing import latex_of, text_of
 from rgflow.scaling.growth.tails import far
 from rgflow.scaling.normalised_law import normalised_law
 from rgflow.scaling.normalised_step import normalises
+from rgflow.scaling.regimes import DIGITS, Regime, approaching, exponential, power, without_sigma
 from rgflow.universality.averages import average_at, bracket_node
 from rgflow.universality.fixed_points import fixed_points
 from rgflow.universality.kernel_step import exact, kernel_step
 from rgflow.universality.points import HALF_STABLE, VANISHING, CriticalPoint, points
 from rgflow.universality.rates import exponents
 
-CONSTANT, POWER, STRETCHED, EXPONENTIAL = "constant", "power", "stretched exponential", "exponential"
 SAME = 1e-12  # hyperparameters this near to a critical point's are those
-DIGITS = 15
 # < d^2[sigma'sigma'] > and < d^4[sigma sigma] >
 SLOPE_BENDS, SQUARE_BENDS = ((1, 1), 2), ((0, 0), 4)
 
@@ -137,39 +136,43 @@ def jacobian_law(activation: Any, layer: Layer | None = None, *, first_kernel: f
     if layer is None:
         best = points(sigma)[0]
         layer = Dense(C_b=best.C_b, C_W=best.C_W)
-    if normalises(layer):
-        return JacobianLaw(sigma, layer, *normalised_law(sigma, layer))
+    found = normalised_law(sigma, layer) if normalises(layer) else _plain_law(sigma, layer, first_kernel)
+    return JacobianLaw(sigma, layer, *found)
+
+
+def _plain_law(sigma: Activation, layer: Layer, first_kernel: float | None) -> Regime:
+    """Of layers without a norm."""
     step = kernel_step(layer)
     if step.odd and sigma.parity != -1:
         raise NoCriticalPoint(f"the law of {step.named} layer holds for odd activations, and {sigma.name} is not odd")
     hyper = {name: exact(layer.value(name)) for name in layer.hyperparameters()}
     added, kept, weight = step.values(hyper)
     if not weight:
-        return _without_sigma(sigma, layer, added, kept)
+        return without_sigma(added, kept)
     if kept < 1:
-        return _renewed(sigma, layer, added / (1 - kept), weight / (1 - kept), kept, first_kernel)
+        return _renewed(sigma, added / (1 - kept), weight / (1 - kept), kept, first_kernel)
     if kept == 1:
-        return _growing(sigma, layer, added, weight)
+        return _growing(sigma, added, weight)
     tail = far(sigma)
-    return _exponential(sigma, layer, kept + (weight * tail.slope if tail.degree == 1 else 0), math.inf)
+    return exponential(kept + (weight * tail.slope if tail.degree == 1 else 0), math.inf)
 
 
 # The kernel ends at a fixed point -------------------------------------------------------------------------------------
 
 
-def _renewed(sigma: Activation, layer: Layer, C_b: Any, C_W: Any, kept: Any, first_kernel: float | None) -> JacobianLaw:
+def _renewed(sigma: Activation, C_b: Any, C_W: Any, kept: Any, first_kernel: float | None) -> Regime:
     """By the dense layer with C_b, C_W; at one of its critical points with the exponent that belongs to it."""
     for point in _points(sigma):
         if _same(point.C_b, C_b) and _same(point.C_W, C_W) and point.stable:
-            return _critical(point, layer, first_kernel)
+            return _critical(point, first_kernel)
     found = fixed_points(
         sigma, C_b=float(C_b), C_W=float(C_W), first_kernel=1.0 if first_kernel is None else first_kernel
     )
     K_star = float(found.K_star)
     if int(found.phase) == 0:
-        return _power(sigma, layer, 0, K_star)
+        return power(0, K_star)
     chi = kept + (1 - kept) * float(found.chi_perpendicular)
-    return _exponential(sigma, layer, chi, K_star)
+    return exponential(chi, K_star)
 
 
 def _points(sigma: Activation) -> tuple[CriticalPoint, ...]:
@@ -183,14 +186,14 @@ def _same(value: float, given: Any) -> bool:
     return abs(value - float(given)) <= SAME * max(abs(value), abs(float(given)))
 
 
-def _critical(point: CriticalPoint, layer: Layer, first_kernel: float | None) -> JacobianLaw:
+def _critical(point: CriticalPoint, first_kernel: float | None) -> Regime:
     """l^-zeta at a critical point, the same with and without a skip."""
     zeta: Any = 0
     if point.universality_class == VANISHING:
         zeta = exponents(point)[1]
     elif point.universality_class == HALF_STABLE and first_kernel is not None and not _same(first_kernel, point.K_star):
         zeta = beside(point, first_kernel)
-    return _power(point.activation, layer, zeta, point.K_star)
+    return power(zeta, point.K_star)
 
 
 def beside(point: CriticalPoint, first_kernel: float | None = None) -> Any:
@@ -217,13 +220,13 @@ def beside(point: CriticalPoint, first_kernel: float | None = None) -> Any:
 # The kernel grows -----------------------------------------------------------------------------------------------------
 
 
-def _growing(sigma: Activation, layer: Layer, added: Any, weight: Any) -> JacobianLaw:
+def _growing(sigma: Activation, added: Any, weight: Any) -> Regime:
     """a = 1: K' - K = c + w <sigma sigma>_K and chi_J - 1 = w <sigma'sigma'>_K at large kernels."""
     import sympy as sp
 
     tail = far(sigma)
     if tail.degree == 1:
-        return _exponential(sigma, layer, 1 + weight * tail.slope, math.inf)
+        return exponential(1 + weight * tail.slope, math.inf)
     # dK/dl = c + w square K^degree
     if tail.degree < 0 and added:
         amplitude, grown = added, sp.Integer(1)
@@ -232,37 +235,4 @@ def _growing(sigma: Activation, layer: Layer, added: Any, weight: Any) -> Jacobi
     else:
         grown = 1 / (1 - tail.degree)
         amplitude = (weight * tail.square / grown) ** grown
-    power = 1 - tail.fall * grown
-    rate = sp.simplify(weight * tail.slope * amplitude**-tail.fall)
-    if power == 0:
-        return _power(sigma, layer, -rate, math.inf)
-    if power < 0:
-        return _power(sigma, layer, 0, math.inf)
-    rate = sp.simplify(rate / power)
-    law = sp.exp(rate * depth_symbol() ** power)
-    return JacobianLaw(sigma, layer, STRETCHED, law, sp.Integer(1), None, rate, power, math.inf)
-
-
-def _without_sigma(sigma: Activation, layer: Layer, added: Any, kept: Any) -> JacobianLaw:
-    """Linear layers, or C_W = 0: J' = a J."""
-    if kept == 1:
-        return _power(sigma, layer, 0, math.inf if added else None)
-    return _exponential(sigma, layer, kept, float(added / (1 - kept)) if kept < 1 else math.inf)
-
-
-# Two kinds of laws ----------------------------------------------------------------------------------------------------
-
-
-def _power(sigma: Activation, layer: Layer, zeta: Any, K_star: float | None) -> JacobianLaw:
-    import sympy as sp
-
-    zeta = zeta + sp.Integer(0)
-    regime = POWER if zeta != 0 else CONSTANT
-    return JacobianLaw(sigma, layer, regime, depth_symbol() ** -zeta, sp.Integer(1), zeta, None, None, K_star)
-
-
-def _exponential(sigma: Activation, layer: Layer, chi: Any, K_star: float) -> JacobianLaw:
-    import sympy as sp
-
-    chi = sp.Float(chi, DIGITS) if isinstance(chi, float) else chi + sp.Integer(0)
-    return JacobianLaw(sigma, layer, EXPONENTIAL, chi ** depth_symbol(), chi, K_star=K_star)
+    return approaching(weight * tail.slope * amplitude**-tail.fall, tail.fall * grown)

@@ -16,12 +16,12 @@ With K' = c + a K + w M and chi_J = a + w s(K) (:mod:`rgflow.scaling.normalised_
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from rgflow.activations import Activation
 from rgflow.errors import NoCriticalPoint
 from rgflow.network import Layer
-from rgflow.scaling.growth.printing import LONGEST, depth_symbol
+from rgflow.scaling.growth.printing import LONGEST
 from rgflow.scaling.homogeneous import refuse_jumps
 from rgflow.scaling.normalised_step import (
     NormalisedStep,
@@ -30,22 +30,10 @@ from rgflow.scaling.normalised_step import (
     kernel_symbol,
     normalised_step,
 )
+from rgflow.scaling.regimes import DIGITS, Regime, approaching, exponential, power, without_sigma
 from rgflow.universality.kernel_step import exact
 
 SAME = 1e-12  # a factor this near to 1 is 1: hyperparameters have 16 digits
-DIGITS = 15
-
-
-class Regime(NamedTuple):
-    """The fields of a ``JacobianLaw`` behind the activation and the layer."""
-
-    regime: str
-    expression: Any
-    chi_J: Any
-    zeta: Any = None
-    rate: Any = None
-    power: Any = None
-    K_star: float | None = None
 
 
 def normalised_law(sigma: Activation, layer: Layer) -> Regime:
@@ -65,7 +53,7 @@ def normalised_law(sigma: Activation, layer: Layer) -> Regime:
     added, weight, skip = (given(layer.value(name)) for name in ("C_b", "C_W", "skip"))
     kept = skip**2
     if not weight:
-        return _without_sigma(added, kept)
+        return without_sigma(added, kept)
     refuse_jumps(sigma)
     step = checked_step(layer)
     source = added + weight * evaluated(step.read, sigma)
@@ -73,8 +61,10 @@ def normalised_law(sigma: Activation, layer: Layer) -> Regime:
         return _renewed(sigma, step, source / (1 - kept), kept, weight)
     amplitude, fall = at_large_kernels(step.slope, sigma)
     if kept > 1:
-        return _exponential(kept if fall > 0 else kept + weight * amplitude, math.inf)
-    return _growing(weight * amplitude, fall, source)
+        return exponential(kept if fall > 0 else kept + weight * amplitude, math.inf)
+    if fall == 0:
+        return exponential(1 + weight * amplitude, math.inf)
+    return approaching(weight * amplitude * source**-fall, fall)  # K = source l
 
 
 def given(value: float) -> Any:
@@ -100,53 +90,5 @@ def _renewed(sigma: Activation, step: NormalisedStep, kernel: Any, kept: Any, we
     """The kernel ends at a fixed point."""
     chi = kept + weight * evaluated(step.slope.subs(kernel_symbol(), kernel), sigma)
     if abs(float((chi - 1).n(2 * DIGITS))) <= SAME:
-        return _power(0, float(kernel))
-    return _exponential(chi, float(kernel))
-
-
-def _growing(strength: Any, fall: Any, source: Any) -> Regime:
-    """chi_J - 1 = strength K^-fall, K = source l."""
-    import sympy as sp
-
-    power = 1 - fall
-    if fall == 0:
-        return _exponential(1 + strength, math.inf)
-    rate = sp.simplify(strength * source**-fall)
-    if power == 0:
-        return _power(-rate, math.inf)
-    if power < 0:
-        return _power(0, math.inf)
-    rate = shortened(sp.simplify(rate / power))
-    law = sp.exp(rate * depth_symbol() ** power)
-    return Regime("stretched exponential", law, sp.Integer(1), None, rate, power, math.inf)
-
-
-def _without_sigma(source: Any, kept: Any) -> Regime:
-    """J' = a J."""
-    if kept == 1:
-        return _power(0, math.inf if source else None)
-    return _exponential(kept, float(source / (1 - kept)) if kept < 1 else math.inf)
-
-
-def _power(zeta: Any, K_star: float | None) -> Regime:
-    import sympy as sp
-
-    zeta = shortened(zeta + sp.Integer(0))
-    regime = "power" if zeta != 0 else "constant"
-    return Regime(regime, depth_symbol() ** -zeta, sp.Integer(1), zeta, None, None, K_star)
-
-
-def _exponential(chi: Any, K_star: float) -> Regime:
-    import sympy as sp
-
-    chi = shortened(chi + sp.Integer(0))
-    return Regime("exponential", chi ** depth_symbol(), chi, K_star=K_star)
-
-
-def shortened(number: Any) -> Any:
-    """Fifteen digits of what is not exact."""
-    from sympy import Float
-
-    if number.is_number:
-        return number.n(DIGITS) if number.has(Float) else number
-    return number.xreplace({x: x.n(DIGITS) for x in number.atoms(Float)})
+        return power(0, float(kernel))
+    return exponential(chi, float(kernel))

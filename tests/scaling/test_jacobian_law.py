@@ -12,7 +12,8 @@ from sources.partial_jacobians import DIGITS, VANILLA, erf_averages, iterate, re
 
 import rgflow as rg
 from rgflow.flow.jacobian import partial_jacobian
-from rgflow.scaling.jacobian_law import CONSTANT, EXPONENTIAL, POWER, STRETCHED, beside, jacobian_law
+from rgflow.scaling.jacobian_law import beside, jacobian_law
+from rgflow.scaling.regimes import CONSTANT, EXPONENTIAL, POWER, STRETCHED
 
 l = sp.Symbol("l", positive=True)
 

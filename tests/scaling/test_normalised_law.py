@@ -11,8 +11,8 @@ from sources.normalised_layers import DIGITS, OF_GROWTH, PRE, iterate, on_activa
 
 import rgflow as rg
 from rgflow import critical_line, jacobian_law, partial_jacobian
-from rgflow.scaling.jacobian_law import CONSTANT, EXPONENTIAL, POWER, STRETCHED
 from rgflow.scaling.normalised_step import evaluated, normalised_step
+from rgflow.scaling.regimes import CONSTANT, EXPONENTIAL, POWER, STRETCHED
 
 SKIPS = (0.0, 0.5, 0.9)
 K = sp.Symbol("K", positive=True)
