@@ -133,7 +133,8 @@ for name, style in (("plain", "--"), ("scaled", "-")):
 left.set(xlabel="pairs of blocks", ylabel="$G_{tt}$ of the last stream")
 left.legend()
 right.set(xlabel="pairs of blocks", ylabel=r"$\Theta$ of a group", title="dashed: without the scaling in depth")
-right.legend(ncols=2)
+right.set_ylim(bottom=0.02)  # room for the legend
+right.legend(ncols=4, loc="lower center")
 for ax in (left, right):
     ax.set_xticks(depths, labels=map(str, depths))
     ax.minorticks_off()
