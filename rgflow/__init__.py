@@ -20,6 +20,7 @@ from rgflow.errors import (
     FormulaError,
     InputError,
     KinkError,
+    MissingExtra,
     NoClosedForm,
     NoCriticalPoint,
     NotForest,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from rgflow.sampling.jacobian import sample_jacobian as sample_jacobian
     from rgflow.sampling.transformer import sample_transformer as sample_transformer
     from rgflow.scaling.critical_line import critical_line as critical_line
+    from rgflow.scaling.families.family import family as family
     from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.jacobian_law import jacobian_law as jacobian_law
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
@@ -97,6 +99,7 @@ _LATER = {
     "critical_line": "rgflow.scaling.critical_line",
     "criticality": "rgflow.universality",
     "deep_transformer": "rgflow.transformer.depth",
+    "family": "rgflow.scaling.families.family",
     "information": "rgflow.predict.information.entropy",
     "jacobian_law": "rgflow.scaling.jacobian_law",
     "learning_rates": "rgflow.universality",
@@ -123,6 +126,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "nn":
+        return import_module("rgflow.nn")
     if name not in _LATER:
         raise AttributeError(f"module 'rgflow' has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_LATER[name]), name)
@@ -138,6 +143,7 @@ __all__ = [
     "FormulaError",
     "InputError",
     "KinkError",
+    "MissingExtra",
     "Network",
     "NoClosedForm",
     "NoCriticalPoint",
@@ -157,6 +163,7 @@ __all__ = [
     "flow",
     "gram",
     "load",
+    "nn",
     "sample",
     "save",
     "total",

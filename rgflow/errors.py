@@ -88,3 +88,10 @@ class StoreError(RgflowError, OSError):
 
 class DomainWarning(UserWarning):
     """A number was given although an expansion is near or beyond the end of its domain; the message says how far."""
+
+
+class MissingExtra(RgflowError, ImportError):
+    """Something that needs an optional package which is not installed."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f'{what} needs the extra {extra!r}: pip install "rgflow[{extra}]"')

@@ -18,10 +18,16 @@ from rgflow.network.transformer import Transformer
 if TYPE_CHECKING:
     import xarray
 
+# Kinds of results, by the description that they carry.
 WITH_NETWORK = ("coefficients", "totals", "posterior", "trained", "information")
-OF_ARRAYS = ("nearly kernel", "quadratic model")
-OF_TRANSFORMERS = ("transformer", "sampled transformer")
-KINDS = (*WITH_NETWORK, *OF_ARRAYS, *OF_TRANSFORMERS, "phase diagram", "variation", "variation diagram")
+WITH_TRANSFORMER = ("transformer", "sampled transformer")
+WITH_ACTIVATION = ("phase diagram", "variation", "variation diagram", "scaling family", "scaling web")
+OF_ARRAYS = ("nearly kernel", "quadratic model", "best learning rates")
+OF_MODELS = (
+    "training", "parametrisation", "measured", "expected jacobian", "jacobian norm", "robustness", "decision cells",
+    "fluctuations", "landscape",
+)  # fmt: skip
+KINDS = (*WITH_NETWORK, *WITH_TRANSFORMER, *WITH_ACTIVATION, *OF_ARRAYS, *OF_MODELS)
 UNFINISHED = "unfinished_sweep"  # the group of a Zarr store that a sweep is still writing
 
 
@@ -42,9 +48,8 @@ def save(ds: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     lacking = _lacking(ds) if isinstance(ds, xarray.Dataset) else f"a {type(ds).__name__}"
     if lacking:
         raise InputError(
-            "save takes a Dataset that rgflow.flow, sweep, total, sample, information, posterior, trained, "
-            "phase_diagram, variation, partial_jacobian, transformer_flow or nearly_kernel_predict returned; "
-            f"this is {lacking}"
+            "save takes a Dataset that a function of rgflow returned, as rgflow.flow, sweep, sample, trained or "
+            f"rgflow.nn.fit do; this is {lacking}"
         )
     target, zarr = _format(path)
     if zarr:
@@ -119,15 +124,15 @@ def _lacking(ds: xarray.Dataset) -> str | None:
     """Why a Dataset is not a result of rgflow, or None if it is one: what save refuses, load refuses."""
     if ds.attrs.get("kind") not in KINDS:
         return f"a Dataset of kind {ds.attrs.get('kind')!r}, not {' or '.join(map(repr, KINDS))}"
-    if ds.attrs["kind"] in OF_ARRAYS:
+    if ds.attrs["kind"] in (*OF_ARRAYS, *OF_MODELS):
         return None
-    if ds.attrs["kind"] not in (*WITH_NETWORK, *OF_TRANSFORMERS):
+    if ds.attrs["kind"] in WITH_ACTIVATION:
         try:
             activation(ds.attrs.get("activation"))
         except RgflowError as error:
             return f"a Dataset whose activation cannot be read ({error})"
         return None
-    name, described = ("transformer", Transformer) if ds.attrs["kind"] in OF_TRANSFORMERS else ("network", Network)
+    name, described = ("transformer", Transformer) if ds.attrs["kind"] in WITH_TRANSFORMER else ("network", Network)
     if name not in ds.attrs:
         return f"a Dataset without its {name}"
     try:

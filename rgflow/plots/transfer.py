@@ -1,0 +1,112 @@
+"""Losses over learning rates: one panel for each way of scaling, one curve for each size, the best rates marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgflow.errors import InputError
+from rgflow.plots.panels import GREY
+from rgflow.scaling.transfer import best_rates, rate_shift
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+# From pale to dark with the size: an order, which a palette of names would not show.
+SHADES = ("#9fd3c7", "#5aa9b8", "#2f6f9f", "#1d3a6e", "#140f38")
+INK = "#1b1b1b"
+WORST = 12.0  # how many times above the lowest loss the picture reaches
+
+
+def plot_transfer(
+    runs: xarray.Dataset, axes: Any = None, *, panels: str = "family", curves: str = "width", label: str = ""
+) -> NDArray[np.object_]:
+    """Draw losses at the end of training over learning rates, and where they are lowest.
+
+    Parameters
+    ----------
+    runs : xarray.Dataset
+        As :func:`rgflow.best_rates` takes it, with the dims ``panels``, ``curves``, ``rate`` and ``seed``.
+    axes : array of matplotlib Axes, one for each panel, optional
+    panels, curves : str
+        The dims that are drawn side by side, and over each other.
+    label : str, optional
+        Of the learning rate.
+
+    Returns
+    -------
+    array of Axes, one for each panel
+        Lines are geometric means over seeds, bands reach from the lowest to the highest seed. A diamond is the vertex
+        of the parabola through the points next to the lowest, its bar one standard error; the title says by what
+        factor these vertices move.
+
+    Raises InputError for Datasets without these dims, more than five curves, or axes of another number.
+    """
+    dims = getattr(getattr(runs, "data_vars", {}).get("loss"), "dims", ())
+    if set(dims) != {panels, curves, "rate", "seed"} or panels == curves:
+        raise InputError(f"plot_transfer takes a loss over {panels!r}, {curves!r}, 'rate', 'seed'; these are {dims!r}")
+    names, sizes = runs[panels].values, runs[curves].values
+    if len(sizes) > len(SHADES):
+        raise InputError(f"{len(sizes)} curves in a panel; draw at most {len(SHADES)}")
+    found = best_rates(runs)
+    places = np.asarray(_figure(len(names)) if axes is None else axes, dtype=object).reshape(-1)
+    if places.size != len(names):
+        raise InputError(f"axes holds {places.size} Axes; there are {len(names)} panels")
+    shades = [SHADES[round(place)] for place in np.linspace(0, len(SHADES) - 1, len(sizes))]
+    bottom = float(np.nanmin(found["loss"].values)) if np.isfinite(found["loss"].values).any() else None
+    for ax, name in zip(places, names, strict=True):
+        here, best = runs.sel({panels: name}), found.sel({panels: name})
+        for shade, size in zip(shades, sizes, strict=True):
+            _curve(ax, here.sel({curves: size}), best.sel({curves: size}), shade, f"{curves} {size}")
+        moved = float(rate_shift(best["best"], curves))
+        known = "not bracketed" if np.isnan(moved) else f"best rate moves by {moved:.3g}"
+        ax.set_title(f"{name}: {known}", fontsize=10, loc="left", color=INK)
+        _finish(ax, bottom, label or "learning rate")
+    for ax in places[1:]:
+        ax.set_ylim(places[0].get_ylim())
+    places[0].set_ylabel("training loss", fontsize=10)
+    places[0].legend(fontsize=8.5, frameon=False, loc="lower left", handlelength=1.3)
+    return places
+
+
+def _figure(panels: int) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.7 * panels, 3.7), layout="constrained", facecolor="white")
+    return figure.subplots(1, panels, sharey=True)
+
+
+def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, label: str) -> None:
+    rates = runs["rate"].values
+    logs = np.log(runs["loss"].transpose("rate", "seed").values)
+    seen = np.isfinite(logs).all(axis=1)
+    middle, low, high = (np.exp(of(logs[seen], axis=1)) for of in (np.mean, np.min, np.max))
+    ax.fill_between(rates[seen], low, high, color=shade, alpha=0.18, lw=0)
+    ax.plot(rates[seen], middle, color=shade, lw=1.7, label=label)
+    if np.isfinite(best["best"]):
+        place, error = float(best["best"]), float(best["best_se"])
+        ax.errorbar(
+            place, float(best["loss"]), xerr=None if np.isnan(error) else min(error, 0.9 * place), fmt="D", ms=6,
+            mfc=shade, mec="white", mew=0.9, ecolor=shade, elinewidth=1.4, capsize=2.5, zorder=5,
+        )  # fmt: skip
+
+
+def _finish(ax: Axes, bottom: float | None, label: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    if bottom is not None:
+        ax.set_ylim(0.75 * bottom, WORST * bottom)
+    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+    ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, place: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(label, fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, color="#e6e6e6", lw=0.7)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=9, color=GREY)
