@@ -40,8 +40,8 @@ def plot_transfer(
     -------
     array of Axes, one for each panel
         Lines are geometric means over seeds, bands reach from the lowest to the highest seed. A diamond is the vertex
-        of the parabola through the points next to the lowest, its bar one standard error; the title says by what
-        factor these vertices move.
+        of the parabola through the points next to the lowest, its bar one standard error of its logarithm; the title
+        says by what factor these vertices move.
 
     Raises InputError for Datasets without these dims, more than five curves, or axes of another number.
     """
@@ -76,7 +76,7 @@ def _figure(panels: int) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.7 * panels, 3.7), layout="constrained", facecolor="white")
-    return figure.subplots(1, panels, sharey=True)
+    return figure.subplots(1, panels, sharex=True, sharey=True)
 
 
 def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, label: str) -> None:
@@ -88,9 +88,10 @@ def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, lab
     ax.plot(rates[seen], middle, color=shade, lw=1.7, label=label)
     if np.isfinite(best["best"]):
         place, error = float(best["best"]), float(best["best_se"])
+        away = 0.0 if np.isnan(error) else error / place  # an error of the logarithm
         ax.errorbar(
-            place, float(best["loss"]), xerr=None if np.isnan(error) else min(error, 0.9 * place), fmt="D", ms=6,
-            mfc=shade, mec="white", mew=0.9, ecolor=shade, elinewidth=1.4, capsize=2.5, zorder=5,
+            place, float(best["loss"]), xerr=place * np.abs(np.expm1([[-away], [away]])), fmt="D", ms=6, mfc=shade,
+            mec="white", mew=0.9, ecolor=shade, elinewidth=1.4, capsize=2.5 if away else 0.0, zorder=5,
         )  # fmt: skip
 
 

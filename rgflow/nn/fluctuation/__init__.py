@@ -1,0 +1,1 @@
+"""Fluctuation-dissipation relations of stochastic gradient descent: monitor, schedule, landscape."""

@@ -1,0 +1,1 @@
+"""What is measured of a PyTorch model, beside what the theory says of it."""
