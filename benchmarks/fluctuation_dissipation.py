@@ -121,6 +121,7 @@ def picture(runs: dict[str, Any], path: Path) -> None:
     left.plot([], [], color=grey, label=r"$O_L$")
     left.plot([], [], color=grey, ls=(0, (3, 2)), label=r"$O_R$")
     left.set(xlabel="epochs at this rate", ylabel="averages over the later half", yscale="log")
+    left.set_xticks(range(0, 21, 5))
     left.set_title("MNIST, 784-200-200-10, no schedule", loc="left", fontsize=11)
     left.legend(frameon=False, fontsize=9)
     for name, colour in (("adaptive, seed 0", orange), ("error bar", blue)):

@@ -72,7 +72,7 @@ def measure(family: str, width: int, log2_rate: float, seed: int, epochs: int = 
         scaled = rg.family("meta", s="1/2", optimizer="adam").with_depth("relu")
         depth = {"depth": layers, "base_depth": BASE_LAYERS}
     done = rg.nn.parametrize(
-        model, scaled, base_width=perceptron(WIDTHS[0], layers), width=width, learning_rate=2.0**log2_rate,
+        model, scaled, base_width=perceptron(WIDTHS[0], layers), learning_rate=2.0**log2_rate,
         optimizer="adam", activation="relu", seed=seed, **depth,
     )  # fmt: skip
     data, optimizer = rg.nn.digits(), torch.optim.Adam(done.groups)
@@ -96,7 +96,7 @@ def main() -> None:
     names = ("width", "family", "log2_rate", "seed")
     rows.run([dict(zip(names, point, strict=True)) for point in grid], measure)
     runs = rows.losses("family", "width", "log2_rate", "seed").rename(log2_rate="rate")
-    runs = runs.assign_coords(rate=2.0 ** runs["rate"])
+    runs = runs.assign_coords(rate=2.0 ** runs["rate"]).sel(family=list(FAMILIES))
     best = best_rates(runs)
     print(best)
     summary = {

@@ -34,7 +34,8 @@ class Rows:
         return tuple(row[name] for name in self.key)
 
     def run(self, todo: Iterable[Mapping[str, Any]], measure: Callable[..., dict[str, Any]]) -> None:
-        """Measure every point that is not there yet, and write after each."""
+        """Measure every point that is not there yet, and write after each; at the end in the order of the points."""
+        todo = list(todo)
         points = [point for point in todo if self._named(point) not in self.done]
         start = time.perf_counter()
         for number, point in enumerate(points, 1):
@@ -44,6 +45,8 @@ class Rows:
             self.write()
             left = (time.perf_counter() - start) / number * (len(points) - number)
             print(f"{number}/{len(points)} {self.rows[-1]} {left:.0f} s left", flush=True)
+        places = {self._named(point): place for place, point in enumerate(todo)}
+        self.rows.sort(key=lambda row: places.get(self._named(row), len(places)))
 
     def write(self, **more: Any) -> None:
         """The whole file, or none of it."""

@@ -119,7 +119,8 @@ done = {name: rg.nn.tune(model, batch, seed=0, tolerance=0.05) for name, model i
 print("\n".join(str(done["tanh, C_W = 3"]).splitlines()[:7]))
 
 # %% [markdown]
-# The same learning rates before and after. At chance the loss is $\ln 10$.
+# The same learning rates before and after. At chance the loss is $\ln 10$. (In ten epochs the tanh network as drawn
+# begins to learn at the smallest rates, too; the tuned one is at a loss of 0.4 by then, at rates twenty times larger.)
 
 
 # %%
@@ -149,9 +150,9 @@ for (name, result), colour in zip(done.items(), (BLUE, ORANGE), strict=True):
 axes[0].set(xlabel="layer", ylabel=r"$\ln\,\mathcal{J}^{\ell-1,\ell}$", title="dashed: as drawn, points: tuned")
 axes[1].axhline(np.log(10), color=GREY, lw=1)
 axes[1].annotate(
-    "chance", (RATES[-1], np.log(10)), xytext=(-36, -12), textcoords="offset points", fontsize=9, color=GREY
+    "chance", (RATES[-1], np.log(10)), xytext=(-38, 6), textcoords="offset points", fontsize=9, color=GREY
 )
-axes[1].set(xlabel="learning rate", ylabel=f"test loss after {EPOCHS} epochs", ylim=(0, 3.2))
+axes[1].set(xlabel="learning rate", ylabel=f"test loss after {EPOCHS} epochs", ylim=(0, 2.8))
 axes[1].set_title("dashed: as drawn, points: tuned")
 axes[0].legend()
 plt.show()
@@ -160,5 +161,4 @@ for name, result in done.items():
     best = min(before[name]), min(after[name])
     print(f"{name}: best loss {best[0]:.2f} as drawn, {best[1]:.2f} tuned")
     assert (np.abs(result.table.log_J[1:]) < 0.05 + 3 * result.table.log_J_se[1:]).all()
-    assert best[0] > np.log(10) - 0.12
-    assert best[1] < np.log(10) - 0.12
+    assert best[1] < min(best[0], np.log(10)) - 0.12

@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from rgflow.scaling.growth import variation_phases as variation_phases
     from rgflow.scaling.jacobian_law import jacobian_law as jacobian_law
     from rgflow.scaling.suggest import suggest_variation as suggest_variation
+    from rgflow.scaling.transfer import best_rates as best_rates
+    from rgflow.scaling.transfer import rate_shift as rate_shift
     from rgflow.scaling.variation import variation as variation
     from rgflow.scaling.variation import variation_network as variation_network
     from rgflow.sweeps.sweep import sweep as sweep
@@ -93,6 +95,7 @@ _LATER = {
     "Residual": "rgflow.network.kinds.residual",
     "Transformer": "rgflow.network.transformer",
     "aspect_ratio": "rgflow.predict.aspect.ratio",
+    "best_rates": "rgflow.scaling.transfer",
     "closed_form": "rgflow.brackets.closed",
     "contract": "rgflow.predict.contractions",
     "correlation_lengths": "rgflow.universality",
@@ -108,6 +111,7 @@ _LATER = {
     "phase_diagram": "rgflow.universality",
     "posterior": "rgflow.predict.bayes.posterior",
     "prior": "rgflow.predict.bayes.prior",
+    "rate_shift": "rgflow.scaling.transfer",
     "readout_only": "rgflow.predict.training.readout",
     "sample_jacobian": "rgflow.sampling.jacobian",
     "sample_transformer": "rgflow.sampling.transformer",

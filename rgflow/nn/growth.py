@@ -44,6 +44,8 @@ def growth_of(found: Mapping[nn.Parameter, list[Used]], base_width: Any, width: 
     Raises InputError where the width cannot be told, or shapes do not match.
     """
     if isinstance(base_width, nn.Module):
+        if width is not None:
+            raise InputError("give width= or the module at base width, whose shapes say it, not both")
         return _compared(found, base_width)
     base = whole("base_width", base_width, 1)
     n = whole("width", width, 1) if width is not None else _width(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rgflow.checks import not_negative
 from rgflow.errors import InputError, UnknownName
@@ -25,7 +25,8 @@ class Draw:
     mean: float
     std: float
 
-    def expected(self, parameter: Tensor) -> float:
+    @property
+    def size(self) -> float:
         """Root of the mean square of an entry."""
         return math.hypot(self.mean, self.std)
 

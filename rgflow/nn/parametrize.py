@@ -19,6 +19,7 @@ from rgflow.nn.parametrized import Entry, Parametrized
 from rgflow.nn.powers import Scaling, depth_factor
 from rgflow.nn.report import Row
 from rgflow.nn.roles import MATRICES, with_roles
+from rgflow.nn.shared import attach, detach, group_of, main_use, multiplier
 from rgflow.scaling.families.family import Family
 from rgflow.scaling.families.family import family as find_family
 from rgflow.seeds import seed_sequence
@@ -125,54 +126,39 @@ def parametrize(
         entry, change = _entry(parameter, listed, scaled, variances, initialise)
         entries.append(entry)
         if change is not None:
-            planned.append((parameter, change, place, listed[0]))
+            planned.append((parameter, change, place, main_use(listed).owner))
     # Everything was understood: only now is anything changed.
-    for parameter, change, place, used in planned:
-        draw(parameter, change, source, place, used.owner)
-    handles = [handle for entry in entries for handle in _multiply(entry, scaled)]
+    for parameter, change, place, owner in planned:
+        draw(parameter, change, source, place, owner)
+    detach(module)
+    handles = [handle for entry in entries for handle in attach(entry.used, entry.row.multiplier)]
     return Parametrized(module, chosen, optimizer, eta, growth, tuple(entries), tuple(handles))
 
 
 def _entry(
     parameter: nn.Parameter, listed: list[Used], scaled: Scaling, variances: Variances, initialise: bool
 ) -> tuple[Entry, Draw | None]:
-    used = _main(listed)
-    group, bias = _group(used.role)
+    used = main_use(listed)
+    group, bias = group_of(used.role)
     others = [u.name for u in listed if u is not listed[0]]
     name = " = ".join([listed[0].name, *others])
     before = _size(parameter)
     if not parameter.requires_grad or used.role == "frozen":
-        row = Row(
-            name, tuple(parameter.shape), "frozen", _fan_in(used), before, before, 1.0, 0.0, 0.0, 0.0, "left as it is"
-        )
+        shape, n = tuple(parameter.shape), _fan_in(used)
+        row = Row(name, shape, "frozen", n, before, before, 1.0, 0.0, 0.0, 0.0, "left as it is")
         return Entry(parameter, tuple(listed), "frozen", row), None
     rate, first = scaled.rate(group, bias), scaled.rate(group, bias, first=True)
     drawn = None
     if initialise:
         # Shared by an embedding and the output: as an output, at base width, or its outputs would be large.
         drawn = _draw(max(listed, key=_fan_in), group, bias, scaled, variances)
-    std = before if drawn is None else drawn.expected(parameter)
+    std = before if drawn is None else drawn.size
     _in_range(parameter, name, std, rate)
-    multiplier = _multiplier(listed, used, scaled)
-    decay = scaled.decay / rate
-    why = _why(used, group, bias, scaled, drawn)
-    row = Row(name, tuple(parameter.shape), used.role, _fan_in(used), before, std, multiplier, rate, first, decay, why)
+    row = Row(
+        name, tuple(parameter.shape), used.role, _fan_in(used), before, std, multiplier(listed, scaled), rate, first,
+        scaled.decay / rate, _why(used, group, bias, scaled, drawn),
+    )  # fmt: skip
     return Entry(parameter, tuple(listed), group, row), drawn
-
-
-def _group(role: str) -> tuple[str, bool]:
-    """The group of a role, and whether it has the exponents of biases."""
-    if role.endswith(" bias"):
-        return role.removesuffix(" bias"), True
-    return {"embedding": ("input", False), "gain": ("hidden", True), "frozen": ("fixed", False)}.get(
-        role, (role, False)
-    )
-
-
-def _main(listed: list[Used]) -> Used:
-    """The use that decides: of an embedding that is also the output, the embedding."""
-    order = ("embedding", "input", "hidden", "output")
-    return min(listed, key=lambda used: order.index(used.role) if used.role in order else len(order))
 
 
 def _draw(used: Used, group: str, bias: bool, scaled: Scaling, variances: Variances) -> Draw | None:
@@ -194,43 +180,6 @@ def _draw(used: Used, group: str, bias: bool, scaled: Scaling, variances: Varian
 def _fan_in(used: Used) -> int:
     r = used.reading
     return 1 if r is None or r.kind != "matrix" else r.into * r.kernel
-
-
-def _multiplier(listed: list[Used], used: Used, scaled: Scaling) -> float:
-    """Of the uses of a shared parameter in another role than its own; they must agree."""
-    group = _group(used.role)[0]
-    others = {_group(u.role)[0] for u in listed} - {group}
-    if not others:
-        return 1.0
-    if len(others) > 1 or not {group, *others} <= {"input", "output", "hidden"}:
-        roles = ", ".join(f"{u.name!r} ({u.role})" for u in listed)
-        raise InputError(
-            f"one parameter is shared by {roles}; give it one role, roles={{name: ...}}, or do not share it"
-        )
-    return scaled.multiplier(group, others.pop())
-
-
-def _multiply(entry: Entry, scaled: Scaling) -> list[Any]:
-    """Hooks that multiply what the modules of another role read."""
-    factor = entry.row.multiplier
-    if factor == 1.0:
-        return []
-    other = [u for u in entry.used if _group(u.role)[0] != entry.group]
-    return [u.owner.register_forward_pre_hook(_Times(factor), with_kwargs=True) for u in other]
-
-
-class _Times:
-    """Multiplies the input of a module; a class, so that the module can be copied."""
-
-    def __init__(self, factor: float):
-        self.factor = factor
-
-    def __call__(
-        self, module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]
-    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-        if inputs:
-            return (inputs[0] * self.factor, *inputs[1:]), named
-        return inputs, named | {"input": named["input"] * self.factor}
 
 
 def _why(used: Used, group: str, bias: bool, scaled: Scaling, drawn: Draw | None) -> str:
@@ -272,7 +221,7 @@ def _family(given: str | Family, optimizer: str, assigned: Mapping[nn.Parameter,
                 f"the family {given.name!r} has rates for {given.optimizer!r}, the optimizer is {optimizer!r}"
             )
         return given
-    layers = sum(1 for listed in assigned.values() if _main(listed).role in MATRICES)
+    layers = sum(1 for listed in assigned.values() if main_use(listed).role in MATRICES)
     return find_family(given, optimizer=kind, layers=layers if layers >= 2 else None)
 
 

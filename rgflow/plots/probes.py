@@ -198,6 +198,8 @@ def plot_ranks(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
     Raises InputError for another Dataset.
     """
+    from matplotlib.ticker import LogLocator
+
     _check(ds, "ranks", "ranks")
     ax = _axes(f"ranks of {ds.attrs['inputs']} representations{_of(ds)}") if ax is None else ax
     layer = ds["layer"].values
@@ -209,6 +211,7 @@ def plot_ranks(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
         style: dict[str, Any] = {"color": COLOURS[2], "lw": 1.3, "ls": (0, (4, 2.5))}
         ax.plot(layer, ds["participation_theory"].values, label=r"participation, $n\to\infty$", **style)
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter(lambda value, place: f"{value:g}")
     ax.yaxis.set_minor_formatter(lambda value, place: "")
     ax.set_ylabel("rank", fontsize=10)

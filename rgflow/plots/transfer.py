@@ -56,19 +56,19 @@ def plot_transfer(
     if places.size != len(names):
         raise InputError(f"axes holds {places.size} Axes; there are {len(names)} panels")
     shades = [SHADES[round(place)] for place in np.linspace(0, len(SHADES) - 1, len(sizes))]
-    bottom = float(np.nanmin(found["loss"].values)) if np.isfinite(found["loss"].values).any() else None
+    limits = _limits(runs["loss"].values, found["loss"].values)
     for ax, name in zip(places, names, strict=True):
         here, best = runs.sel({panels: name}), found.sel({panels: name})
         for shade, size in zip(shades, sizes, strict=True):
             _curve(ax, here.sel({curves: size}), best.sel({curves: size}), shade, f"{curves} {size}")
         moved = float(rate_shift(best["best"], curves))
-        known = "not bracketed" if np.isnan(moved) else f"best rate moves by {moved:.3g}"
+        known = "not bracketed" if np.isnan(moved) else f"best rate moves by {moved:.2f}"
         ax.set_title(f"{name}: {known}", fontsize=10, loc="left", color=INK)
-        _finish(ax, bottom, label or "learning rate")
+        _finish(ax, limits, label or "learning rate")
     for ax in places[1:]:
         ax.set_ylim(places[0].get_ylim())
     places[0].set_ylabel("training loss", fontsize=10)
-    places[0].legend(fontsize=8.5, frameon=False, loc="lower left", handlelength=1.3)
+    places[0].legend(fontsize=8.5, frameon=False, loc="lower right", handlelength=1.3)
     return places
 
 
@@ -77,6 +77,15 @@ def _figure(panels: int) -> Any:
 
     figure = Figure(figsize=(3.7 * panels, 3.7), layout="constrained", facecolor="white")
     return figure.subplots(1, panels, sharex=True, sharey=True)
+
+
+def _limits(losses: Any, lowest: Any) -> tuple[float, float] | None:
+    """All that was lowest, its seeds included; what is far above it is cut off."""
+    known, best = losses[np.isfinite(losses)], lowest[np.isfinite(lowest)]
+    if not known.size:
+        return None
+    top = max(WORST * best.min(), 1.5 * best.max()) if best.size else known.max()
+    return 0.7 * float(known.min()), 1.1 * float(min(top, known.max()))
 
 
 def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, label: str) -> None:
@@ -95,13 +104,13 @@ def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, lab
         )  # fmt: skip
 
 
-def _finish(ax: Axes, bottom: float | None, label: str) -> None:
+def _finish(ax: Axes, limits: tuple[float, float] | None, label: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
-    if bottom is not None:
-        ax.set_ylim(0.75 * bottom, WORST * bottom)
+    if limits is not None:
+        ax.set_ylim(*limits)
     ax.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
     ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, place: f"{y:g}"))

@@ -270,6 +270,19 @@ def test_every_dtype(dtype):
     assert float(found["O_R"]) == pytest.approx(0.25 * 1.5 * 3 * 1.5**2)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_gradients_that_are_not_finite(value):
+    """The ratio is none, nothing is stationary, and nothing warns."""
+    (theta,) = one()
+    optimizer = torch.optim.SGD([theta], lr=0.1)
+    monitor = FluctuationMonitor(optimizer, pieces=2)
+    for _ in range(8):
+        theta.grad = torch.full((2,), value)
+        optimizer.step()
+    assert not np.isfinite(monitor.ratio()[0])
+    assert not np.isfinite(monitor.averages()["O_R"]).any()
+
+
 def test_frozen_unused_sparse_and_shared_parameters():
     table = torch.nn.Embedding(4, 2, sparse=True)
     frozen, unused = torch.zeros(2), torch.ones(2, requires_grad=True)

@@ -305,6 +305,10 @@ def test_a_shared_embedding_is_the_output_by_a_multiplier(optimizer):
     assert torch.allclose(module(x), 0.25 * z @ module.embed.weight.T, rtol=1e-5)
     assert torch.allclose(copy.deepcopy(module)(x), module(x))
     assert torch.allclose(module.head(input=z), 0.25 * plain.head(z), rtol=1e-5, atol=1e-6)
+    # Once more, also on a copy, multiplies once.
+    again = copy.deepcopy(module)
+    rg.nn.parametrize(again, "mup", initialise=False, **options)
+    assert torch.equal(again(x), module(x))
     done.undo_multipliers()
     assert torch.allclose(module(x), plain(x))
     # Its rate is the embedding's, and times the multiplier (squared, for gradient descent) that of an output.
@@ -456,6 +460,7 @@ def test_what_cannot_be_told_is_refused():
     told = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 1))
     done = rg.nn.parametrize(told, base_width=4, learning_rate=0.1, C_W=1.0, roles={"0": "input"})
     assert [row.role for row in done.rows] == ["input", "input bias", "hidden", "hidden bias", "output", "output bias"]
+    refused(told, "not both", base_width=mlp(8), width=16)
     refused(told, "different factors", base_width=nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 4), nn.Linear(4, 1)))
     refused(told, "give the same module", base_width=nn.Sequential(nn.Linear(16, 4), nn.Linear(4, 1)))
 
@@ -498,3 +503,11 @@ def test_values_outside_their_domain_are_refused():
 def test_growth_is_exact():
     done = parametrize(mlp(48), base_width=32, learning_rate=0.1, C_W=1.0)
     assert done.growth.factor == Fraction(3, 2)
+
+
+def test_a_built_model_and_a_file(tmp_path):
+    model = rg.nn.build(rg.MLP.uniform(n_in=5, width=32, depth=4, n_out=2, activation="tanh"), seed=0)
+    done = rg.nn.parametrize(model, "mup", base_width=8, learning_rate=0.1, activation="tanh", seed=0)
+    assert [row.role for row in done.rows if row.name.endswith("weight")] == ["input", "hidden", "hidden", "output"]
+    rg.save(done.table, tmp_path / "table.nc")
+    assert rg.load(tmp_path / "table.nc").identical(done.table)

@@ -70,25 +70,26 @@ def test_the_saved_transfer_with_depth():
     assert dict(runs.sizes) == {"scaled": 2, "blocks": 2, "rate": 11, "seed": 5}
     moves = rate_shift(best_rates(runs)["best"], "blocks")
     assert moves.sel(scaled="scaled") < 2 < moves.sel(scaled="plain")
-    shallow = runs["loss"].sel(blocks=4)  # the same networks, whose numbers in front differ in the last digit
-    np.testing.assert_allclose(shallow.sel(scaled="plain"), shallow.sel(scaled="scaled"), rtol=0.02)
+    shallow = runs["loss"].sel(blocks=4)  # the same networks
+    np.testing.assert_array_equal(shallow.sel(scaled="plain"), shallow.sel(scaled="scaled"))
 
 
 # Small, here ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_small_transfer(benchmark):
-    """Widths 64 and 256, one epoch, one seed, steps of 2: standard parametrisation moves, maximal update stays."""
+    """Widths 64 and 256, one epoch, one seed, steps of 2: one rate for all moves by 4 at least, maximal update by 2."""
     module, _, _ = benchmark
-    widths, powers = (64, 256), range(-9, -3)
+    widths, powers = (64, 256), range(-11, -4)
     loss = [
         [[module.measure(family, width, power, 0, epochs=1)["train_loss"] for power in powers] for width in widths]
         for family in ("standard", "mup")
     ]
     lowest = np.argmin(loss, axis=-1)
     assert lowest[0, 0] == lowest[1, 0]
+    assert 0 < lowest.min() <= lowest.max() < len(powers) - 1
     assert abs(lowest[1, 1] - lowest[1, 0]) <= 1
-    assert lowest[0, 1] < lowest[1, 1]
+    assert lowest[0, 0] - lowest[0, 1] >= 2
 
 
 def test_both_scalings_are_one_network_at_four_blocks(benchmark):
@@ -160,7 +161,7 @@ def test_the_picture_shows_means_seeds_and_best_rates(runs):
             np.testing.assert_allclose(curve.get_ydata(), np.exp(np.log(loss).mean("seed"))[seen])
             assert mark.get_xdata()[0] == found["best"].sel(family=family, width=width)
         moved = float(rate_shift(found["best"].sel(family=family)))
-        assert ax.get_title(loc="left") == f"{family}: best rate moves by {moved:.3g}"
+        assert ax.get_title(loc="left") == f"{family}: best rate moves by {moved:.2f}"
     assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["width 8", "width 64"]
     assert panels[0].get_ylim() == panels[1].get_ylim()
 

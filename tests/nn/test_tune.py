@@ -184,11 +184,16 @@ def test_fifty_layers_train(activation, C_W, rates):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_fifty_layers_train_full(activation, C_W, seed):
+    """Ten epochs at seven rates: as drawn at chance, but for tanh at C_W = 3, which starts to learn at one of them."""
     rates = np.geomspace(1e-3, 1e-1, 7)
     model = perceptron(activation, C_W, 50, 100, seed=seed)
-    assert best(model, rates, 220) > CHANCE - 0.1
+    before = best(model, rates, 220)
     tune(model, X, seed=8, projections=8)
-    assert best(model, rates, 220) < 1.9
+    after = best(model, rates, 220)
+    if (activation, C_W) == ("tanh", 3.0):
+        assert after < 0.7 < 1.1 < before
+    else:
+        assert after < 1.9 < CHANCE - 0.1 < before
 
 
 # Refusals: the module stays as it was ---------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from rgflow.checks import not_negative, positive, whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
 from rgflow.nn.data import Data
-from rgflow.nn.fit import Penalty, fit
+from rgflow.nn.epochs import Penalty
+from rgflow.nn.fit import fit
 from rgflow.nn.fluctuation.monitor import TOTAL, FluctuationMonitor
 from rgflow.nn.losses import Loss
 from rgflow.progress import progress_bar

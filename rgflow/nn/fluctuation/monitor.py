@@ -11,13 +11,14 @@ from torch import Tensor
 
 from rgflow.checks import whole
 from rgflow.errors import InputError
-from rgflow.labelled import dataset
 from rgflow.nn.data import Data
 from rgflow.nn.fluctuation.centre import Centre
 from rgflow.nn.fluctuation.covered import refuse, refuse_closure, refuse_group
 from rgflow.nn.fluctuation.full import Full
-from rgflow.nn.fluctuation.half_running import HalfRunning, mean_error, ratio_error
-from rgflow.nn.fluctuation.observables import Motion, dot, gradient, motion, moving, velocity, wide
+from rgflow.nn.fluctuation.half_running import HalfRunning, ratio_error
+from rgflow.nn.fluctuation.observables import Motion, dot, gradient, motion, moving, velocity
+from rgflow.nn.fluctuation.second import learning, left_sides, right_side
+from rgflow.nn.fluctuation.table import ratio_of, row_of, table_of
 from rgflow.nn.losses import Loss, loss_function
 
 if TYPE_CHECKING:
@@ -252,41 +253,19 @@ class FluctuationMonitor:
             Examples at a time.
         """
         self._follow()
-        full = Full(model, data, loss_function(loss), penalty, rows)
-        groups = self.optimizer.param_groups
-        lengths = [[p for p in group["params"] if p.requires_grad] for group in groups]
-        every = [parameter for group in lengths for parameter in group]
-        slopes = _grouped(full.gradient(every), lengths)
-        squares = []
-        for moves, parameters, found in zip(self._motions, lengths, slopes, strict=True):
-            slope = [wide(g).add(wide(p.detach()), alpha=moves.decay) for p, g in zip(parameters, found, strict=True)]
-            squares.append((1 - moves.dampening) * float(_sum([dot(g, g) for g in slope])))
+        groups = learning(self.optimizer)
+        home = next((p for group in groups for p in group), None)
+        if home is None:
+            raise InputError("the optimizer has no parameter that requires a gradient; there is nothing to measure")
+        full = Full(model, data.to(home.device, home.dtype), loss_function(loss), penalty, rows)
+        squares = left_sides(full, groups, self._motions)
+        how = {"batches": self.curvature, "batch": whole("batch", batch, 1), "seed": self.steps}
+        bent = right_side(full, groups, self._motions, self.optimizer, **how)
         rate = self._motions[0].rate or 1.0
         total = sum(moves.rate / rate * square for moves, square in zip(self._motions, squares, strict=True))
-        self._measured[TOTAL].add([total, self._bend(full, lengths, batch) / rate])
+        self._measured[TOTAL].add([total, bent / rate])
         for number, square in enumerate(squares):
             self._measured[str(number)].add([square, np.nan])
-
-    def _bend(self, full: Full, lengths: list[list[Tensor]], batch: int) -> float:
-        """Half of Delta . H Delta for steps Delta = eta v' of fresh mini-batches at the parameters as they stand."""
-        if not self.curvature:
-            return float("nan")
-        every = [parameter for group in lengths for parameter in group]
-        random = np.random.default_rng([self.steps, len(full.data.X)])
-        found = 0.0
-        for _ in range(self.curvature):
-            examples = torch.from_numpy(random.choice(len(full.data.X), min(batch, len(full.data.X)), replace=False))
-            slopes = _grouped(full.batch_gradient(every, examples.to(full.data.X.device)), lengths)
-            moved, decayed = [], 0.0
-            for moves, parameters, group in zip(self._motions, lengths, slopes, strict=True):
-                for parameter, slope in zip(parameters, group, strict=True):
-                    step = -(1 - moves.dampening) * slope.add(parameter.detach(), alpha=moves.decay)
-                    v = velocity(self.optimizer, parameter) if moves.momentum else None
-                    step = moves.rate * (step if v is None else step + moves.momentum * v.to(step.dtype))
-                    moved.append(step)
-                    decayed += moves.decay * float(dot(wide(step), wide(step)))
-            found += (float(full.along(every, moved)) + decayed) / 2
-        return found / self.curvature
 
     # What is found --------------------------------------------------------------------------------------------------
 
@@ -297,12 +276,7 @@ class FluctuationMonitor:
     def ratio(self, group: int | None = None) -> tuple[float, float]:
         """(O_L/O_R - 1, its standard error) over the later half, of the total or of a group; NaN without steps."""
         self._flush()
-        found = self._of(self._averages, group)
-        left, right, _ = found.mean()
-        if not right:
-            return float("nan"), float("nan")
-        with np.errstate(all="ignore"):  # a run that explodes has no ratio
-            return float(left / right - 1), ratio_error(found.batch_means(self.pieces), self.error)
+        return ratio_of(self._of(self._averages, group), self.pieces, self.error)
 
     def averages(self) -> xarray.Dataset:
         """Averages over the later half since they last began.
@@ -320,38 +294,11 @@ class FluctuationMonitor:
         self._flush()
         names = [TOTAL, *map(str, range(len(self._motions)))]
         rates = [self._motions[0].rate, *(moves.rate for moves in self._motions)]
-        rows = [self._row(name, rate) for name, rate in zip(names, rates, strict=True)]
-        kinds = {"window": np.int64, "start": np.int64}
-        data = {
-            key: (("group",), np.array([row[key] for row in rows], dtype=kinds.get(key, np.float64))) for key in rows[0]
-        }
-        attrs = {"kind": "fluctuations", "steps": self.steps, "error": self.error, "pieces": self.pieces}
-        return dataset(data, {"group": np.array(names)}, attrs)
+        rows = {name: self._row(name, rate) for name, rate in zip(names, rates, strict=True)}
+        return table_of(rows, {"steps": self.steps, "error": self.error, "pieces": self.pieces})
 
     def _row(self, name: str, rate: float) -> dict[str, float]:
-        """All averages of the total or of a group."""
-        steps, full = self._averages[name], self._measured[name]
-        left, right, drag = steps.mean()
-        ratio = self.ratio(None if name == TOTAL else int(name))
-        errors = mean_error(steps.batch_means(self.pieces))
-        square, bent = full.mean()
-        spread = mean_error(full.batch_means(min(self.pieces, max(full.count - full.start, 1))))
-        found = {
-            "O_L": left,
-            "O_R": right,
-            "O_L_se": np.nan if errors is None else errors[0],
-            "O_R_se": np.nan if errors is None else errors[1],
-            "FDR1": ratio[0],
-            "FDR1_se": ratio[1],
-            "G": square + drag,
-            "G_se": np.nan if spread is None else spread[0],
-            "G_H": bent,
-            "G_H_se": np.nan if spread is None else spread[1],
-            "learning_rate": rate,
-            "window": steps.count,
-            "start": steps.start,
-        }
-        return {key: float(value) for key, value in found.items()}
+        return row_of(self._averages[name], self._measured[name], self.pieces, self.error, rate)
 
     def _of(self, averages: dict[str, HalfRunning], group: int | None) -> HalfRunning:
         if group is None:
@@ -396,8 +343,3 @@ class FluctuationMonitor:
 
 def _sum(values: list[Tensor]) -> Tensor:
     return torch.stack([value.to(values[0].device) for value in values]).sum() if values else torch.zeros(())
-
-
-def _grouped(found: list[Tensor], lengths: list[list[Tensor]]) -> list[list[Tensor]]:
-    rest = iter(found)
-    return [[next(rest) for _ in group] for group in lengths]
