@@ -44,9 +44,11 @@ _LATER = {
     "expected_jacobian": "rgflow.nn.expected_jacobian",
     "robustness": "rgflow.nn.robustness",
     # training
+    "Data": "rgflow.nn.data",
     "digits": "rgflow.nn.data",
     "mnist": "rgflow.nn.data",
     "fit": "rgflow.nn.fit",
+    "Interrupted": "rgflow.nn.fit",
     "save_checkpoint": "rgflow.nn.checkpoint",
     "load_checkpoint": "rgflow.nn.checkpoint",
     "FluctuationMonitor": "rgflow.nn.fluctuation.monitor",
