@@ -43,6 +43,7 @@ _LATER = {
     "jacobian_norm": "rgflow.nn.jacobian_norm",
     "expected_jacobian": "rgflow.nn.expected_jacobian",
     "robustness": "rgflow.nn.robustness",
+    "decision_cells": "rgflow.nn.decision_cells",
     # training
     "Data": "rgflow.nn.data",
     "digits": "rgflow.nn.data",

@@ -1,8 +1,9 @@
-"""Pictures of measurements: what is drawn is what the Datasets hold; wrong ones are refused."""
+"""Pictures of measurements draw what the Datasets hold and refuse wrong ones; all measurements keep on disk."""
 
 import numpy as np
 import pytest
 import torch
+import xarray
 from matplotlib.figure import Figure
 
 import rgflow as rg
@@ -50,6 +51,9 @@ def test_pictures(tmp_path):
         assert given.get_legend() is not None
         with pytest.raises(InputError, match="draws what"):
             plot(made[(number + 3) % len(made)][1])
+    for number in (0, 3, 4, 6):
+        rg.save(made[number][1], tmp_path / "x.nc")
+        xarray.testing.assert_identical(rg.load(tmp_path / "x.nc"), made[number][1])
     J = made[0][1]
     ax = probes.plot_partial_jacobians(J)
     assert any(np.array_equal(line.get_ydata(), J["J_theory"].values) for line in ax.lines)

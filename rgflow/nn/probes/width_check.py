@@ -18,9 +18,10 @@ from rgflow.labelled import dataset
 from rgflow.nn.losses import loss_function
 from rgflow.nn.probes.blocks import chosen
 from rgflow.nn.probes.capture import checked_inputs
+from rgflow.nn.probes.exponents import derived, slopes
 from rgflow.nn.probes.labels import measured
 from rgflow.progress import progress_bar
-from rgflow.scaling.families.family import Family, family
+from rgflow.scaling.families.family import Family
 from rgflow.seeds import seed_sequence, seed_text
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ CONVENTIONS = (
     "is own over size. NAME_exponent is the power of the width, fitted to each run; NAME_exponent_derived that of the "
     "family"
 )
-# measured names to those of FamilyExponents: columns of the first step, and signals after any number of steps
-AT_START = {"size": "preactivation"}
-FIRST_STEP = {"own": "own", "own_relative": "own_relative"}
-AFTER = {"change": "change", "own_moved": "own"}
 
 
 def width_check(
@@ -128,16 +125,16 @@ def width_check(
                     found.setdefault(name, []).append(values)
                 advance(1)
     data_of: dict[str, Any] = {}
-    derived = _derived(family, len(names), activation, most)
+    known = derived(family, len(names), activation, most)
     for name, rows in found.items():
         values = np.stack(rows, axis=-1).reshape(*rows[0].shape, len(sizes), count)
         lead = {"size": ("layer",), "loss": ("step",)}.get(name, ("step", "layer"))
         data_of[name] = ((*lead, "width", "run"), values)
         if name != "loss":
-            slope, error = _slopes(values, np.log(sizes))
+            slope, error = slopes(values, np.log(sizes))
             data_of |= {f"{name}_exponent": (lead, slope), f"{name}_exponent_se": (lead, error)}
-            if name in derived:
-                data_of[f"{name}_exponent_derived"] = (lead, derived[name])
+            if name in known:
+                data_of[f"{name}_exponent_derived"] = (lead, known[name])
     coords = {
         "layer": list(range(1, len(names) + 1)),
         "module": ("layer", names),
@@ -145,7 +142,10 @@ def width_check(
         "run": list(range(count)),
         "step": list(range(1, most + 1)),
     }
-    about = {"seed": seed_text(sequence), "family": "" if family is None else _name(family)}
+    about = {
+        "seed": seed_text(sequence),
+        "family": "" if family is None else family if isinstance(family, str) else family.name,
+    }
     return dataset(data_of, coords, measured("width check", CONVENTIONS, None, about))
 
 
@@ -262,46 +262,3 @@ def _apply(module: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
 
 def _rms(z: Tensor) -> float:
     return float(z.double().pow(2).mean().sqrt())
-
-
-# Exponents ------------------------------------------------------------------------------------------------------------
-
-
-def _slopes(values: Array, x: Array) -> tuple[Array, Array]:
-    """Slope of ln values (..., width, run) in x for every run: mean over runs, and its standard error."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(values)
-        logs = np.where(np.isfinite(logs), logs, np.nan)
-    away = x - x.mean()
-    slopes = np.einsum("w,...wr->...r", away, logs) / (away**2).sum()
-    runs = slopes.shape[-1]
-    mean = slopes.mean(axis=-1)
-    if runs > 1:
-        return mean, slopes.std(axis=-1, ddof=1) / np.sqrt(runs)
-    left = logs - logs.mean(axis=-2, keepdims=True) - away[:, None] * slopes[..., None, :]
-    if len(x) < 3:
-        return mean, np.full_like(mean, np.nan)
-    error: Array = np.sqrt((left**2).sum(axis=-2)[..., 0] / (len(x) - 2) / (away**2).sum())
-    return mean, error
-
-
-def _name(of: str | Family) -> str:
-    return of if isinstance(of, str) else of.name
-
-
-def _derived(of: str | Family | None, layers: int, activation: Any, steps: int) -> dict[str, Array]:
-    if of is None:
-        return {}
-    known = family(of, layers=layers) if isinstance(of, str) else of
-    powers = known.exponents(layers, activation)
-
-    def numbers(row: Iterable[Any]) -> list[float]:
-        return [-np.inf if power is None else float(power) for power in row]
-
-    found = {name: np.array(numbers(powers[column])) for name, column in AT_START.items()}
-    for name, column in FIRST_STEP.items():
-        later = [[np.nan] * layers for _ in range(steps - 1)]
-        found[name] = np.array([numbers(powers[column]), *later])
-    for name, what in AFTER.items():
-        found[name] = np.array([numbers(powers.step(t, what)) for t in range(1, steps + 1)])
-    return found
