@@ -6,10 +6,8 @@
 Needs the extra ``torch``: pip install "rgflow[torch]".
 """
 
-import sys
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rgflow.errors import MissingExtra
@@ -23,13 +21,13 @@ if TYPE_CHECKING:
 # Loaded when first named: each in the file of its idea.
 _LATER = {
     # models and their hyperparameters
-    "build": "rgflow.nn.build",
-    "groups": "rgflow.nn.groups",
-    "parametrize": "rgflow.nn.parametrize",
-    "calibrate": "rgflow.nn.calibrate",
-    "FirstStep": "rgflow.nn.first_step",
+    "build": "rgflow.nn.models.build",
+    "groups": "rgflow.nn.models.groups",
+    "parametrize": "rgflow.nn.parametrization.parametrize",
+    "calibrate": "rgflow.nn.parametrization.calibrate",
+    "FirstStep": "rgflow.nn.parametrization.first_step",
     "transformer_groups": "rgflow.nn.transformer.groups",
-    "tune": "rgflow.nn.tune",
+    "tune": "rgflow.nn.tuning.tune",
     # what is measured
     "partial_jacobians": "rgflow.nn.probes.partial_jacobians",
     "activation_kernels": "rgflow.nn.probes.activation_kernels",
@@ -38,20 +36,20 @@ _LATER = {
     "width_check": "rgflow.nn.probes.width_check",
     "ranks": "rgflow.nn.probes.ranks",
     # smooth functions
-    "JacobianPenalty": "rgflow.nn.jacobian_penalty",
-    "estimator_variance": "rgflow.nn.jacobian_penalty",
-    "jacobian_norm": "rgflow.nn.jacobian_norm",
-    "expected_jacobian": "rgflow.nn.expected_jacobian",
-    "robustness": "rgflow.nn.robustness",
-    "decision_cells": "rgflow.nn.decision_cells",
+    "JacobianPenalty": "rgflow.nn.smoothness.jacobian_penalty",
+    "estimator_variance": "rgflow.nn.smoothness.jacobian_penalty",
+    "jacobian_norm": "rgflow.nn.smoothness.jacobian_norm",
+    "expected_jacobian": "rgflow.nn.smoothness.expected_jacobian",
+    "robustness": "rgflow.nn.smoothness.robustness",
+    "decision_cells": "rgflow.nn.smoothness.decision_cells",
     # training
-    "Data": "rgflow.nn.data",
-    "digits": "rgflow.nn.data",
-    "mnist": "rgflow.nn.data",
-    "fit": "rgflow.nn.fit",
-    "Interrupted": "rgflow.nn.fit",
-    "save_checkpoint": "rgflow.nn.checkpoint",
-    "load_checkpoint": "rgflow.nn.checkpoint",
+    "Data": "rgflow.nn.training.data",
+    "digits": "rgflow.nn.training.data",
+    "mnist": "rgflow.nn.training.data",
+    "fit": "rgflow.nn.training.fit",
+    "Interrupted": "rgflow.nn.training.fit",
+    "save_checkpoint": "rgflow.nn.training.checkpoint",
+    "load_checkpoint": "rgflow.nn.training.checkpoint",
     "FluctuationMonitor": "rgflow.nn.fluctuation.monitor",
     "FluctuationScheduler": "rgflow.nn.fluctuation.scheduler",
     "landscape": "rgflow.nn.fluctuation.landscape",
@@ -70,14 +68,3 @@ __all__ = list(_LATER)
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Room(ModuleType):
-    """Importing a file of this room binds its name here; the function of that name keeps its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _LATER and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Room

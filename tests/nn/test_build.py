@@ -11,9 +11,9 @@ from torch.func import functional_call, jacrev
 import rgflow as rg
 from rgflow.network import Layer
 from rgflow.network.layer import KINDS as ALL
-from rgflow.nn.build import build
-from rgflow.nn.groups import learning_rate_tensor
-from rgflow.nn.layers import module_of
+from rgflow.nn.models.build import build
+from rgflow.nn.models.groups import learning_rate_tensor
+from rgflow.nn.models.layers import module_of
 
 X = np.array([[0.8, -0.5, 1.1], [0.3, 0.9, -0.4]])
 DENSE = rg.Dense(C_W=1.4, C_b=0.1, lambda_b=0.3, lambda_W=1.2)
@@ -229,5 +229,5 @@ def test_every_kind_of_layer_is_built():
 
 
 def test_a_kind_that_no_file_builds_is_refused():
-    with pytest.raises(rg.InputError, match="rgflow/nn/kinds"):
+    with pytest.raises(rg.InputError, match="rgflow/nn/models/kinds"):
         module_of(Layer(), None)

@@ -6,7 +6,7 @@ import torch
 
 import rgflow as rg
 from rgflow.activations import CATALOGUE
-from rgflow.nn.activations import torch_activation
+from rgflow.nn.models.activations import torch_activation
 
 FORMULAS = (
     "z*atan(z)", "1/cosh(z)", "z*tanh(z)", "Abs(z) + sin(z)", "sqrt(1 + z^2)", "asinh(z)", "sign(z)",

@@ -243,6 +243,22 @@ def test_control_an_odd_activation_needs_other_exponents():
     assert (slopes[1:] > 0.15 + 2 * errors[1:]).all(), (slopes, errors)
 
 
+def test_calibration_of_the_hybrid_is_the_same():
+    """Base rates of the hybrid, which forgets its initial weights, are those of IP-LLR (relu, loss derivative at 0)."""
+
+    def loss(f, y):
+        return -f[range(len(y)), y].mean()
+
+    x, y, second = batches()
+    found = {}
+    for name in ("ip-llr", "hybrid"):
+        before = integrable(64, name=name)
+        after = rg.nn.calibrate(before, loss, x, y, second)
+        found[name] = [a.first_rate / b.first_rate for a, b in zip(after.rows, before.rows, strict=True)]
+    # Single precision.
+    assert found["hybrid"] == pytest.approx(found["ip-llr"], rel=1e-4)
+
+
 def test_calibration_changes_nothing_but_rates():
     x, y, second = batches()
     before, fresh = integrable(32), integrable(32)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from rgflow.errors import InputError, StoreError, UnknownName
-from rgflow.nn.checkpoint import load_checkpoint, save_checkpoint
-from rgflow.nn.data import Data
-from rgflow.nn.fit import Interrupted, fit
-from rgflow.nn.losses import loss_function
+from rgflow.nn.training.checkpoint import load_checkpoint, save_checkpoint
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.fit import Interrupted, fit
+from rgflow.nn.training.losses import loss_function
 
 
 def data(examples=60, classes=3, dtype=torch.float32):

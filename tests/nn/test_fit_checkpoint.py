@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from rgflow.errors import InputError, StoreError
-from rgflow.nn import checkpoint as checkpoint_file
-from rgflow.nn.checkpoint import load_checkpoint, save_checkpoint
+from rgflow.nn.training import checkpoint as checkpoint_file
+from rgflow.nn.training.checkpoint import load_checkpoint, save_checkpoint
 
 NAMES = [
     "bfloat16",

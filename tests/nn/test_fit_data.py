@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rgflow.errors import InputError, StoreError
-from rgflow.nn.data import VARIABLE, Data, digits, mnist
+from rgflow.nn.training.data import VARIABLE, Data, digits, mnist
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

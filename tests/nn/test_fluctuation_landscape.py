@@ -7,10 +7,10 @@ import torch
 
 from rgflow.errors import InputError
 from rgflow.files import load, save
-from rgflow.nn.data import Data
-from rgflow.nn.fit import fit
 from rgflow.nn.fluctuation.landscape import landscape, straight_line
 from rgflow.nn.fluctuation.monitor import FluctuationMonitor
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.fit import fit
 from rgflow.plots.fluctuation import plot_fluctuations, plot_landscape
 
 RATES = (0.4, 0.2, 0.1)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from rgflow.errors import InputError
-from rgflow.nn.checkpoint import load_checkpoint, save_checkpoint
-from rgflow.nn.data import Data
 from rgflow.nn.fluctuation import monitor as monitor_file
 from rgflow.nn.fluctuation.full import Full
 from rgflow.nn.fluctuation.monitor import FluctuationMonitor
 from rgflow.nn.fluctuation.observables import Motion
-from rgflow.nn.losses import loss_function
+from rgflow.nn.training.checkpoint import load_checkpoint, save_checkpoint
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.losses import loss_function
 
 
 class Oracle:

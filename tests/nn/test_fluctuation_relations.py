@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from rgflow.nn.data import Data
 from rgflow.nn.fluctuation import monitor as monitor_file
 from rgflow.nn.fluctuation.monitor import FluctuationMonitor
+from rgflow.nn.training.data import Data
 
 COPIES = 2000
 MOVES = [(0.0, 0.0), (0.9, 0.0), (0.5, 0.3)]

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from rgflow.errors import InputError
-from rgflow.nn.checkpoint import load_checkpoint, save_checkpoint
-from rgflow.nn.data import Data
-from rgflow.nn.fit import fit
 from rgflow.nn.fluctuation.monitor import FluctuationMonitor
 from rgflow.nn.fluctuation.scheduler import FluctuationScheduler
+from rgflow.nn.training.checkpoint import load_checkpoint, save_checkpoint
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.fit import fit
 
 
 class Told:

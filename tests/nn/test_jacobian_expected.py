@@ -10,10 +10,10 @@ from oracles.random_jacobians import norms, relu_moments
 
 import rgflow as rg
 from rgflow.errors import InputError, OrderError
-from rgflow.nn.build import build
-from rgflow.nn.expected_jacobian import expected_jacobian
-from rgflow.nn.jacobian_norm import jacobian_norm
-from rgflow.nn.reading import read_network
+from rgflow.nn.models.build import build
+from rgflow.nn.smoothness.expected_jacobian import expected_jacobian
+from rgflow.nn.smoothness.jacobian_norm import jacobian_norm
+from rgflow.nn.smoothness.reading import read_network
 
 XAVIER = [2 * 784 / 984, 2 * 200 / 400, 2 * 200 / 210]  # fan-in times the variance 2/(fan-in + fan-out)
 SIZES = [784, 200, 200, 10]

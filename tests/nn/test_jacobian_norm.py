@@ -7,8 +7,8 @@ from oracles.random_jacobians import ACTIVATIONS
 
 import rgflow as rg
 from rgflow.errors import InputError, UnknownName
-from rgflow.nn.build import build
-from rgflow.nn.jacobian_norm import jacobian_norm
+from rgflow.nn.models.build import build
+from rgflow.nn.smoothness.jacobian_norm import jacobian_norm
 
 DOUBLE = torch.float64
 

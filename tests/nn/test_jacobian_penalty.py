@@ -11,11 +11,11 @@ from oracles.cyclopropagation import penalty_and_gradients
 
 import rgflow as rg
 from rgflow.errors import InputError, UnknownName
-from rgflow.nn.build import build
-from rgflow.nn.directions import KINDS, draw, generator
-from rgflow.nn.fit import fit
-from rgflow.nn.jacobian_norm import jacobian_norm
-from rgflow.nn.jacobian_penalty import JacobianPenalty, estimator_variance
+from rgflow.nn.models.build import build
+from rgflow.nn.smoothness.directions import KINDS, draw, generator
+from rgflow.nn.smoothness.jacobian_norm import jacobian_norm
+from rgflow.nn.smoothness.jacobian_penalty import JacobianPenalty, estimator_variance
+from rgflow.nn.training.fit import fit
 
 DOUBLE = torch.float64
 ALL = ("sphere", "rademacher", "gaussian", "orthonormal")

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import rgflow as rg
-from rgflow.nn.parametrize import parametrize
+from rgflow.nn.parametrization.parametrize import parametrize
 
 DOUBLE = torch.float64
 X = torch.randn(6, 5, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))

@@ -9,8 +9,8 @@ from torch.autograd.functional import jacobian
 import rgflow as rg
 from rgflow.errors import InputError, UnknownName
 from rgflow.nn import activation_kernels, build, partial_jacobians
-from rgflow.nn.directions import generator
 from rgflow.nn.probes.partial_jacobians import directions
+from rgflow.nn.smoothness.directions import generator
 
 X = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

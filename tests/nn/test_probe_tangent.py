@@ -8,8 +8,8 @@ from torch import nn
 import rgflow as rg
 from rgflow.errors import InputError, UnknownName
 from rgflow.nn import build, tangent_kernel, tangent_kernel_spread
-from rgflow.nn.directions import generator
 from rgflow.nn.probes.tangent import Gradients, learning_rates
+from rgflow.nn.smoothness.directions import generator
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 NET = rg.MLP([4, 7, 6, 3], "tanh", C_W=1.5, C_b=0.1, lambda_W=0.7, lambda_b=0.3)

@@ -8,10 +8,10 @@ from scipy import stats
 
 import rgflow as rg
 from rgflow.errors import InputError, UnknownName
-from rgflow.nn.build import build
-from rgflow.nn.decision_cells import decision_cells
-from rgflow.nn.jacobian_norm import jacobian_norm
-from rgflow.nn.robustness import robustness
+from rgflow.nn.models.build import build
+from rgflow.nn.smoothness.decision_cells import decision_cells
+from rgflow.nn.smoothness.jacobian_norm import jacobian_norm
+from rgflow.nn.smoothness.robustness import robustness
 from rgflow.plots.robustness import plot_decision_cells, plot_robustness
 
 DOUBLE = torch.float64

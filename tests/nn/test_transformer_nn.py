@@ -10,7 +10,7 @@ import torch_transformer
 from torch.func import functional_call, jacrev
 
 import rgflow as rg
-from rgflow.nn.build import build
+from rgflow.nn.models.build import build
 from rgflow.nn.transformer.groups import transformer_groups
 from rgflow.nn.transformer.model import build_transformer
 

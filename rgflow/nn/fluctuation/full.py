@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from rgflow.nn.data import Data
-from rgflow.nn.losses import Loss
-from rgflow.nn.resume import has_state
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.losses import Loss
+from rgflow.nn.training.resume import has_state
 
 
 class Full:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rgflow.checks import not_negative, positive, whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
-from rgflow.nn.data import Data
-from rgflow.nn.epochs import Penalty
-from rgflow.nn.fit import fit
 from rgflow.nn.fluctuation.monitor import TOTAL, FluctuationMonitor
-from rgflow.nn.losses import Loss
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.epochs import Penalty
+from rgflow.nn.training.fit import fit
+from rgflow.nn.training.losses import Loss
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rgflow.checks import whole
 from rgflow.errors import InputError
-from rgflow.nn.data import Data
 from rgflow.nn.fluctuation.centre import Centre
 from rgflow.nn.fluctuation.covered import refuse, refuse_closure, refuse_group
 from rgflow.nn.fluctuation.full import Full
@@ -19,12 +18,13 @@ from rgflow.nn.fluctuation.half_running import HalfRunning, ratio_error
 from rgflow.nn.fluctuation.observables import Motion, dot, gradient, motion, moving, velocity
 from rgflow.nn.fluctuation.second import learning, left_sides, right_side
 from rgflow.nn.fluctuation.table import ratio_of, row_of, table_of
-from rgflow.nn.losses import Loss, loss_function
+from rgflow.nn.training.data import Data
+from rgflow.nn.training.losses import Loss, loss_function
 
 if TYPE_CHECKING:
     import xarray
 
-    from rgflow.nn.fit import Epoch
+    from rgflow.nn.training.fit import Epoch
 
 _FLUSH = 256  # steps whose numbers wait on the device, so that it is asked rarely
 TOTAL = "total"

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from rgflow.errors import InputError, UnknownName
-from rgflow.nn.build import Model
+from rgflow.nn.models.build import Model
 
 INPUT = "input"
 """What the inputs of a model are called among its modules."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rgflow.errors import InputError
 from rgflow.nn.probes.blocks import INPUT
-from rgflow.nn.samples_apart import refuse_batch_norms
+from rgflow.nn.smoothness.samples_apart import refuse_batch_norms
 
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
 

@@ -13,7 +13,7 @@ from torch import nn
 from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.network import Network
-from rgflow.nn.build import Model, build
+from rgflow.nn.models.build import Model, build
 from rgflow.seeds import seed_sequence, seed_text
 
 

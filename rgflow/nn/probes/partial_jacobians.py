@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
-from rgflow.nn.directions import draw, generator
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.blocks import INPUT, chosen
 from rgflow.nn.probes.capture import check_separate, checked_inputs, outputs
 from rgflow.nn.probes.ensemble import described_by, ensemble
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.statistics import over_networks, over_projections
-from rgflow.nn.samples_apart import squares
+from rgflow.nn.smoothness.directions import draw, generator
+from rgflow.nn.smoothness.samples_apart import squares
 from rgflow.progress import progress_bar
 
 if TYPE_CHECKING:

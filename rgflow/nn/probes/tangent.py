@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from rgflow.errors import InputError
-from rgflow.nn.build import Model
-from rgflow.nn.groups import learning_rate_tensor
+from rgflow.nn.models.build import Model
+from rgflow.nn.models.groups import learning_rate_tensor
 
 TOGETHER = 2**25  # numbers of a Jacobian that are held at once
 MOST = 2**29  # of all outputs together: four gigabytes

@@ -10,12 +10,12 @@ from torch import nn
 from rgflow.checks import whole
 from rgflow.errors import InputError, UnknownName
 from rgflow.labelled import dataset
-from rgflow.nn.directions import generator
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.capture import check_separate, checked_inputs
 from rgflow.nn.probes.ensemble import described_by
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.tangent import Gradients, learning_rates
+from rgflow.nn.smoothness.directions import generator
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
 

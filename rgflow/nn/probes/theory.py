@@ -18,7 +18,7 @@ from rgflow.errors import InputError, RgflowError
 from rgflow.flow import flow, total
 from rgflow.flow.jacobian import partial_jacobian
 from rgflow.network import Network
-from rgflow.nn.build import Model
+from rgflow.nn.models.build import Model
 
 if TYPE_CHECKING:
     import xarray

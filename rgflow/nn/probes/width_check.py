@@ -15,11 +15,11 @@ from torch.nn.modules.conv import _ConvNd
 from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
-from rgflow.nn.losses import loss_function
 from rgflow.nn.probes.blocks import chosen
 from rgflow.nn.probes.capture import checked_inputs
 from rgflow.nn.probes.exponents import derived, slopes
 from rgflow.nn.probes.labels import measured
+from rgflow.nn.training.losses import loss_function
 from rgflow.progress import progress_bar
 from rgflow.scaling.families.family import Family
 from rgflow.seeds import seed_sequence, seed_text

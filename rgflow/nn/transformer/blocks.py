@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from rgflow.errors import InputError
 from rgflow.network.transformer import Transformer
-from rgflow.nn.activations import torch_activation
-from rgflow.nn.layers import Affine
+from rgflow.nn.models.activations import torch_activation
+from rgflow.nn.models.layers import Affine
 
 Draw = Callable[[str], Tensor]
 """The drawn tensor of a group, outputs first."""

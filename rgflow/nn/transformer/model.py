@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rgflow.errors import InputError
 from rgflow.network.transformer import BLOCKS as PARTS
 from rgflow.network.transformer import Transformer
-from rgflow.nn.layers import Affine
+from rgflow.nn.models.layers import Affine
 from rgflow.nn.transformer.blocks import BLOCKS, Norm, Stem
 from rgflow.sampling.draw import Purpose, Streams
 from rgflow.seeds import seed_sequence

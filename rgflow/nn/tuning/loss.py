@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgflow.nn.samples_apart import squares
+from rgflow.nn.smoothness.samples_apart import squares
 from rgflow.nn.tuning.scaled import Scaled
 
 

@@ -1,0 +1,1 @@
+"""Models of a network description, drawn as described."""

@@ -1,0 +1,1 @@
+"""Scaling families applied to a module of the user."""

@@ -1,0 +1,1 @@
+"""How far outputs move with the input: Jacobians, a penalty on them, robustness."""

@@ -1,0 +1,1 @@
+"""Data, a training loop, checkpoints."""
