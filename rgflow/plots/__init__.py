@@ -7,22 +7,39 @@ from rgflow.plots.files import write_picture
 from rgflow.plots.flow import plot_flow
 from rgflow.plots.fluctuation import plot_fluctuations, plot_landscape
 from rgflow.plots.phase import plot_phase
+from rgflow.plots.probes import (
+    plot_activation_kernels,
+    plot_partial_jacobians,
+    plot_ranks,
+    plot_tangent_kernel_spread,
+    plot_tuned,
+    plot_width_check,
+)
+from rgflow.plots.robustness import plot_decision_cells, plot_robustness
 from rgflow.plots.sweep import plot_sweep
 from rgflow.plots.transfer import plot_transfer
 from rgflow.plots.variation import plot_variation, plot_variation_phases
 
 __all__ = [
+    "plot_activation_kernels",
     "plot_aspect",
+    "plot_decision_cells",
     "plot_family",
     "plot_flow",
     "plot_fluctuations",
     "plot_landscape",
+    "plot_partial_jacobians",
     "plot_phase",
     "plot_power_laws",
+    "plot_ranks",
+    "plot_robustness",
     "plot_sweep",
+    "plot_tangent_kernel_spread",
     "plot_transfer",
+    "plot_tuned",
     "plot_variation",
     "plot_variation_phases",
     "plot_web",
+    "plot_width_check",
     "write_picture",
 ]

@@ -94,9 +94,22 @@ def test_large_first_step_of_others():
     weights = rg.family("ip").weights
     assert first_rates(weights, 5, rg.activation("leaky_relu")) == first_rates(weights, 5, rg.activation("relu"))
     odd = first_rates(weights, 5, rg.activation("tanh"))
-    # own updates at the start: -1/2 + (k_L + k_l)/2 for 1 < l < L with kernels k_l = -(l - 1)
-    assert odd[1:-1] == tuple(-HALF + Fraction(-4 - (l - 1), 2) for l in (2, 3, 4))
+    # relu's -(L + 1)/2 and -(L + 2)/2; where z_0 vanishes the average of sigma(z_0) sigma(z_1) is the fluctuation of n
+    # signs, smaller by n^(1/2): from the third layer on
+    assert odd == tuple(Fraction(c, 2) for c in (-5, -6, -7, -7, -6))
     assert odd == first_rates(weights, 5, rg.activation("linear"))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("relu", -1.0), ("tanh", -1.5)])
+def test_average_over_a_vanishing_start(name, expected):
+    """Numbers drawn: mean_j sigma(z_0) sigma(z_1) with z_0 of size 1/n and z_1 of order one, at n = 64, ..., 4096."""
+    widths, sigma, rng = [64, 512, 4096], rg.activation(name), np.random.default_rng(0)
+    found = []
+    for n in widths:
+        start, moved = rng.standard_normal((2, 400, n))
+        found.append(np.sqrt(np.mean(np.mean(sigma(start / n) * sigma(start / n + moved), axis=1) ** 2)))
+    slope = np.polyfit(np.log(widths), np.log(found), 1)[0]
+    assert slope == pytest.approx(expected, abs=0.05)  # 400 draws: 4 % of each size, .02 of the slope
 
 
 # What is derived ------------------------------------------------------------------------------------------------------

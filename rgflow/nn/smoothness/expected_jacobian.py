@@ -66,7 +66,7 @@ def expected_jacobian(model: Any, X: Any = None, *, norm2: Any = None, order: in
     ----------
     model : Network, or torch.nn.Module
         A description; a model of :func:`rgflow.nn.build`; or a Sequential of Linear layers and activations, whose
-        weight variances are read off (:mod:`rgflow.nn.reading`).
+        weight variances are read off (:mod:`rgflow.nn.smoothness.reading`).
     X : tensor or array (N, ...), optional
         Inputs, flattened to (N, n_0). Only |x|^2 matters.
     norm2 : number or array (N,), optional

@@ -20,7 +20,8 @@ gradient multiplies.
 
 What is counted is a bound that generic signs attain: nothing cancels but for symmetry. One symmetry is followed: the
 signs of backward signals are fair, so that the average of sigma(z_0) sigma(z_0 + Delta), with a change much larger than
-the start, keeps its first term only if sigma has an even part (relu has, tanh and linear have not).
+the start, keeps its first term only if sigma has an even part (relu has, tanh and linear have not); what is left of it
+then is the fluctuation of n signs, n^{-1/2} of it.
 """
 
 from __future__ import annotations
@@ -207,13 +208,15 @@ def _overlap(plan: Plan, sizes: Sizes, start: Signals, l: int, before: Power, no
     first = start.size[l]
     moved = [_moved(sizes, first, change) for change in (before, now)]
     still = _activation(sizes, first)
-    crossed = [_crossed(sizes, first, still, change, dx) for change, dx in zip((before, now), moved, strict=True)]
+    width = plan.layers[l + 1].fan_in
+    crossed = [_crossed(sizes, width, first, still, *both) for both in zip((before, now), moved, strict=True)]
     # what the forgotten start has left is counted with the change
     return still * 2 | crossed[0] | crossed[1] | (moved[0] + moved[1])
 
 
-def _crossed(sizes: Sizes, first: Power, still: Power, change: Power, moved: Power) -> Power:
-    """Of sigma(z_0) (sigma(z_0 + change) - sigma(z_0))."""
+def _crossed(sizes: Sizes, width: Power, first: Power, still: Power, change: Power, moved: Power) -> Power:
+    """Of the average over neurons of sigma(z_0) (sigma(z_0 + change) - sigma(z_0))."""
     if moved.zero or first.is_everywhere(0) or sizes.has_even_part:
         return still + moved
-    return still + first + moved - change  # one more power of z_0, one less of the change
+    mean = still + first + moved - change  # one more power of z_0, one less of the change
+    return mean | (still + moved + width * -HALF)  # what n fair signs leave
