@@ -436,3 +436,42 @@ def test_refusals_of_the_calibration():
     shared = rg.nn.parametrize(twice, "ip-llr", width=32, **OPTIONS)
     with pytest.raises(rg.InputError, match="run once"):
         rg.nn.calibrate(shared, F.mse_loss, X, Y, X)
+    done = rg.nn.parametrize(mlp(32, 4), "ip-llr", width=32, **OPTIONS)
+    for second in (X * math.nan, X[:0], X * 0):
+        with pytest.raises(rg.InputError, match=r"update of '\d\.weight'.*x_second"):
+            rg.nn.calibrate(done, F.mse_loss, X, Y, second)
+    with pytest.raises(rg.InputError, match="gradient"):
+        rg.nn.calibrate(done, lambda f, y: 0 * f.sum(), X, Y, X)
+
+
+def test_calibration_counts_weights_alone():
+    """Of what does not grow, weights, biases and gains all have the role "fixed"."""
+
+    def net(n):
+        small = [nn.Linear(5, 7), nn.LayerNorm(7), nn.ReLU()]
+        return nn.Sequential(*small, nn.Linear(7, n), nn.ReLU(), nn.Linear(n, n), nn.ReLU(), nn.Linear(n, 2)).double()
+
+    done = rg.nn.parametrize(net(32), "ip-llr", **OPTIONS | {"base_width": net(8)})
+    after = rg.nn.calibrate(done, F.mse_loss, X, Y, X)
+    assert after.rows[0].first_rate == done.rows[0].first_rate
+
+
+def test_schedulers_that_set_rates_anew_are_refused():
+    module, _, optimizer, _ = set_up()
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1.0)
+    before = [p.detach().clone() for p in module.parameters()]
+    with pytest.raises(rg.InputError, match="made after FirstStep"):
+        step(module, optimizer)
+    assert all(torch.equal(p, q) for p, q in zip(module.parameters(), before, strict=True))
+    module = mlp(32, 4)
+    done = rg.nn.parametrize(module, "ip-llr", width=32, **OPTIONS)
+    optimizer = torch.optim.SGD(done.groups)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.5)
+    with pytest.raises(rg.InputError, match="would be lost"):
+        done.first_step(optimizer)
+    optimizer = torch.optim.SGD(done.groups)
+    halving = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+    done.first_step(optimizer)
+    step(module, optimizer)
+    halving.step()
+    assert [g["lr"] for g in optimizer.param_groups] == [row.learning_rate / 2 for row in done.rows]

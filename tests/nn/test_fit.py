@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rgflow.errors import InputError, StoreError, UnknownName
+from rgflow.nn.smoothness.jacobian_penalty import JacobianPenalty
 from rgflow.nn.training.checkpoint import load_checkpoint, save_checkpoint
 from rgflow.nn.training.data import Data
 from rgflow.nn.training.fit import Interrupted, fit
@@ -317,12 +318,25 @@ def test_a_training_that_explodes_stops_and_says_so(tmp_path):
         ({"data": [1, 2]}, "Data"),
         ({"model": "mlp"}, "Module"),
         ({"monitors": [lambda epoch: 3]}, "mapping"),
+        ({"monitors": 3}, "monitors is 3"),
+        ({"monitors": [3]}, "monitors holds 3"),
+        ({"schedulers": [3]}, "schedulers holds 3"),
+        ({"penalty": 3}, "penalty is 3"),
+        ({"optimizer": "lr"}, "lr of group 0"),
+        ({"model": "narrow"}, r"does not take inputs of shape \(4,\).*\(3, 3\)"),
+        ({"model": "few"}, "y holds classes up to 2"),
         ({"monitors": [lambda epoch: {"test_loss": 3}]}, "test_loss"),
     ],
 )
 def test_what_is_refused(wrong, reason):
     model = perceptron()
     settings = {"model": model, "data": data(), "optimizer": sgd(model), "epochs": 1, "batch": 10, "progress": False}
+    if wrong.get("model") in ("narrow", "few"):
+        other = torch.nn.Linear(3, 3) if wrong["model"] == "narrow" else torch.nn.Linear(4, 2)
+        wrong = {"model": other, "optimizer": sgd(other)}
+    if wrong.get("optimizer") == "lr":
+        wrong = {"optimizer": sgd(model)}
+        wrong["optimizer"].param_groups[0]["lr"] = "a"
     with pytest.raises(InputError, match=reason):
         fit(**{**settings, **wrong})
 
@@ -349,6 +363,9 @@ def test_checkpoints_of_something_else_are_refused_and_kept(tmp_path):
     before = path.read_bytes()
     wide = torch.nn.Sequential(torch.nn.Linear(4, 9), torch.nn.Linear(9, 3))
     two, double = perceptron(), perceptron(dtype=torch.float64)
+    swapped = torch.optim.SGD([*two.parameters()][::-1], lr=0.1)
+    middle = data()
+    middle.X[20] += 1
     halves = torch.optim.SGD([{"params": [p]} for p in two.parameters()], lr=0.1)
     for changed, reason in (
         ({"seed": 1}, "seed"),
@@ -363,6 +380,11 @@ def test_checkpoints_of_something_else_are_refused_and_kept(tmp_path):
         ({"model": double, "optimizer": sgd(double)}, "torch.float64"),
         ({"model": two, "optimizer": torch.optim.Adam(two.parameters())}, "optimizer = 'SGD', not 'Adam'"),
         ({"model": two, "optimizer": halves}, "groups"),
+        ({"model": two, "optimizer": swapped}, r"group 0 has the parameters \['0.weight'"),
+        ({"model": two, "optimizer": torch.optim.SGD(two.parameters(), lr=0.05)}, "began with lr = 0.1 in group 0"),
+        ({"model": two, "optimizer": sgd(two, momentum=0.9)}, "began with momentum"),
+        ({"model": two, "optimizer": sgd(two, weight_decay=0.1)}, "began with weight_decay"),
+        ({"examples": middle}, "data"),
     ):
         model = changed.get("model")
         weights = None if model is None else [p.detach().clone() for p in model.parameters()]
@@ -397,3 +419,39 @@ def test_a_bar_is_shown(monkeypatch):
     model = perceptron()
     fit(model, data(), optimizer=sgd(model), epochs=2, batch=10)
     assert moved == [(True, 10), 0, *[1] * 10]
+
+
+def test_another_loss_function_or_strength_is_refused(tmp_path):
+    """Functions that differ in a number that they hold; the same functions made anew go on, as does a lowered rate."""
+
+    def train(epochs, scale=1.0, strength=0.1):
+        model = perceptron()
+        made = {"loss": lambda output, y: scale * torch.nn.functional.cross_entropy(output, y)}
+        made["penalty"] = JacobianPenalty(strength)
+        settings = {"epochs": epochs, "batch": 10, "checkpoint": tmp_path / "run.h5", "progress": False}
+        model[1] = torch.nn.Identity()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        schedulers = [torch.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=3)]
+        return fit(model, data(), optimizer=optimizer, schedulers=schedulers, **made, **settings)
+
+    train(1)
+    with pytest.raises(InputError, match="loss"):
+        train(2, scale=2.0)
+    with pytest.raises(InputError, match="penalty"):
+        train(2, strength=0.2)
+    assert train(3).sizes["epoch"] == 3
+
+
+def test_the_same_optimizer_goes_on_with_a_lowered_rate(tmp_path):
+    """As after Ctrl-C in a notebook: a scheduler that keeps no initial rate has changed that of the group."""
+
+    class Lowering:
+        def step(self):
+            optimizer.param_groups[0]["lr"] *= 0.5
+
+    model = perceptron()
+    optimizer = sgd(model)
+    settings = {"optimizer": optimizer, "batch": 10, "schedulers": [Lowering()], "progress": False}
+    for epochs in (1, 2, 3):
+        history = fit(model, data(), epochs=epochs, checkpoint=tmp_path / "run.h5", **settings)
+    assert history["learning_rate"].values.tolist() == [0.1, 0.05, 0.025]

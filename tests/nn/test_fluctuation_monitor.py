@@ -366,3 +366,8 @@ def test_control_what_is_left_out_is_seen(monkeypatch, name):
     monkeypatch.setattr(wrong[name][0], name, wrong[name][1])
     with pytest.raises(AssertionError):
         test_several_groups_step_by_step()
+
+
+def test_another_rule_of_errors_is_refused_by_the_name_of_the_argument():
+    with pytest.raises(InputError, match="error is 'x'"):
+        FluctuationMonitor(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1), error="x")

@@ -101,3 +101,18 @@ def test_other_refusals():
         jacobian_norm(Detached(3, 2), torch.ones(1, 3))
     with pytest.raises(InputError, match="does not depend on x"):
         jacobian_norm(Detached(3, 2), torch.ones(2, 3))
+
+
+def test_a_jacobian_that_is_not_finite_is_refused():
+    model = torch.nn.Linear(3, 2)
+    model.weight.data[0, 0] = torch.nan
+    with pytest.raises(InputError, match="at input 0"):
+        jacobian_norm(model, torch.ones(4, 3))
+
+
+def test_a_sum_that_runs_over_the_batch_is_refused():
+    """Its first output sees its own input alone."""
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    model.register_forward_hook(lambda module, given, z: z.cumsum(0))
+    with pytest.raises(InputError, match="other samples"):
+        jacobian_norm(model, torch.ones(4, 3))

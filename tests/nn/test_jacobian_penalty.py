@@ -342,3 +342,8 @@ def test_numbers_that_overflow_are_not_taken_for_mixing():
     """Backwards, 0 times infinity is not a number in the rows of the other samples: no sign that they mix."""
     model = torch.nn.Sequential(Exp(), torch.nn.Linear(2, 2))
     assert not torch.isfinite(JacobianPenalty()(torch.full((3, 2), 1e30), model))
+
+
+def test_the_variance_of_what_is_not_finite_is_refused():
+    with pytest.raises(InputError, match="J holds NaN"):
+        estimator_variance(torch.tensor([[1.0, torch.nan]]))

@@ -511,3 +511,68 @@ def test_a_built_model_and_a_file(tmp_path):
     assert [row.role for row in done.rows if row.name.endswith("weight")] == ["input", "hidden", "hidden", "output"]
     rg.save(done.table, tmp_path / "table.nc")
     assert rg.load(tmp_path / "table.nc").identical(done.table)
+
+
+def layered(*layers, act=nn.ReLU):
+    return nn.Sequential(*[m for i, layer in enumerate(layers) for m in ([act()] * (i > 0) + [layer])])
+
+
+def test_layers_of_a_large_first_step_are_counted_without_biases_and_heads():
+    def first(bias):
+        L = nn.Linear
+        nets = [layered(L(5, 7, bias), L(7, n, bias), L(n, n, bias), L(n, 3, bias)) for n in (64, 16)]
+        options = {"base_width": nets[1], "learning_rate": 0.01, "C_W": 2.0}
+        return {r.name: r.first_rate for r in rg.nn.parametrize(nets[0], "ip-llr", **options).rows}
+
+    plain, biased = first(False), first(True)
+    assert plain == {name: biased[name] for name in plain}
+
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = mlp(16, 3)
+            self.more = nn.Linear(16, 3)
+
+    options = {"base_width": 4, "width": 16, "learning_rate": 0.01, "C_W": 2.0}
+    refused(Heads(), "2 output matrices.*'body.4.weight', 'more.weight'.*layers=", family="ip-llr", width=16)
+    one = rg.nn.parametrize(mlp(16, 3), "ip-llr", **options)
+    done = rg.nn.parametrize(Heads(), rg.family("ip-llr", layers=3), **options)
+    assert [r.first_rate for r in done.rows[:3]] == [r.first_rate for r in one.rows]
+
+
+def test_roles_cannot_be_told_beside_a_module_of_the_same_size():
+    given = {"C_W": {"output": 0.5}, "activation": "relu"}
+    refused(mlp(8), r"C_W\['output'\] is given by role.*base_width as a number", base_width=mlp(8), **given)
+    refused(mlp(8, bias=True), r"C_b\['input'\]", base_width=mlp(8, bias=True), C_b={"input": 1.0})
+    roles = {"0": "input", "2": "hidden", "4": "hidden", "6": "output"}
+    options = {"base_width": mlp(8), "learning_rate": 0.1} | given
+    done = rg.nn.parametrize(mlp(8), roles=roles, **options)
+    assert done.rows[-1].std ** 2 * 8 == pytest.approx(0.5)
+    assert rg.nn.parametrize(mlp(8), **options | {"C_W": {"6": 0.5}}).rows[-1].std ** 2 * 8 == pytest.approx(0.5)
+
+
+def test_roles_of_embeddings_and_transposed_convolutions():
+    options = {"base_width": 8, "width": 32, "learning_rate": 0.1, "C_W": 2.0}
+    words = nn.Sequential(nn.Embedding(11, 32), nn.Linear(32, 32), nn.Linear(32, 2))
+    row = rg.nn.parametrize(words, roles={"0": "input"}, **options).rows[0]
+    assert (row.fan_in, row.std**2) == (1, pytest.approx(2.0))
+    wide = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ConvTranspose2d(32, 5, 4, stride=2, bias=False))
+    row = rg.nn.parametrize(wide, roles={"1": "output"}, **options).rows[-1]
+    # Of 4 x 4 points a point of the output reads 2 x 2.
+    assert row.fan_in == 32 * 4
+    odd = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ConvTranspose2d(32, 5, 3, stride=2, bias=False))
+    refused(odd, "no one fan-in", width=32, roles={"1": "output"})
+
+
+def test_tapering_is_refused():
+    taper = layered(nn.Linear(12, 64), nn.Linear(64, 32), nn.Linear(32, 10))
+    refused(taper, "32 neurons, made by '2.weight' and read by '4.weight'", width=64)
+    same = layered(nn.Linear(10, 64), nn.Linear(64, 10))
+    assert rg.nn.parametrize(same, base_width=16, width=64, learning_rate=0.1, C_W=2.0).rows[-1].role == "output bias"
+
+
+def test_variance_of_a_shared_embedding_is_that_of_the_output():
+    refused(Words(32, True), "no effect on 'embed.weight'.*head.weight", activation="relu", C_W={"embedding": 9.0})
+    options = {"base_width": 8, "learning_rate": 0.1, "activation": "relu"}
+    done = rg.nn.parametrize(Words(32, True), C_W={"embedding": 9.0, "head": 3.0}, **options)
+    assert done.rows[0].std ** 2 * 8 == pytest.approx(3.0)

@@ -297,3 +297,11 @@ def test_theory_that_is_not_offered_is_said():
     none = partial_jacobians(build(net, seed=0), INPUT, start="input")
     assert "J_theory" not in none
     assert none.attrs["theory"].startswith("none")
+
+
+def test_the_cause_of_inputs_that_do_not_fit():
+    """One input without a batch, another number of features, integers: what was given is named."""
+    model = drawn(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    for wrong, named in ((X[0], r"inputs\[None\]"), (X[:, :4], r"shape \(3, 4\)"), (X.long(), "int64")):
+        with pytest.raises(InputError, match=named):
+            partial_jacobians(model, wrong)

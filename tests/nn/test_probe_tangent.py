@@ -65,6 +65,32 @@ def test_optimizer_groups():
     np.testing.assert_allclose(frozen, brute(model, X, {**dict.fromkeys(rates, 1.0), "0.weight": 0.0}), rtol=1e-10)
 
 
+def test_frozen_parameters():
+    """In an optimizer's groups and in a built model they do not move; the description's theory is of others then."""
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    rates = {"0.weight": 1.0, "0.bias": 1.0, "2.weight": 0.0, "2.bias": 0.0}
+    wanted = brute(model, X, rates)
+    model[2].requires_grad_(False)
+    np.testing.assert_allclose(tangent_kernel(model, X, groups=optimizer, outputs="all")["H"], wanted, rtol=1e-10)
+    built = build(NET, seed=1, dtype=torch.float64)
+    rates = {name: 0.3 if name.endswith("bias") else 0.7 / p.shape[1] for name, p in built.named_parameters()}
+    wanted = brute(built, X, {name: 0.0 if name.startswith("layers.0.") else rate for name, rate in rates.items()})
+    built.layers[0].requires_grad_(False)
+    ds = tangent_kernel(built, X, outputs="all")
+    np.testing.assert_allclose(ds["H"], wanted, rtol=1e-10)
+    assert "Theta_theory" not in ds
+    assert "frozen" in ds.attrs["theory"]
+
+
+def test_inputs_that_do_not_fit():
+    model = build(NET, seed=1, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"shape \(2, 5\)"):
+        tangent_kernel(model, torch.ones(2, 5))
+    with pytest.raises(InputError, match=r"inputs\[None\]"):
+        tangent_kernel(model, X[0])
+
+
 def test_random_directions():
     """Unbiased, and of the variance that the docstring states, exactly."""
     model = build(NET, seed=1, dtype=torch.float64)

@@ -129,6 +129,32 @@ def test_width_refusals(batch):
             call()
 
 
+def test_family_of_the_optimizer(batch):
+    """A name stands for the family of the factory's optimizer; a Family of another optimizer is refused."""
+
+    def factory(kind):
+        def made(width, seed):
+            model = build(rg.MLP([64, width, 10], "relu", C_W=2.0), seed=seed, dtype=torch.float64)
+            return model, kind(model.parameters(), lr=1e-3)
+
+        return made
+
+    def own(kind, of):
+        ds = width_check(factory(kind), batch, widths=[8, 16], runs=1, family=of, seed=0)
+        return ds["own_exponent_derived"].values
+
+    sgd, adam = own(torch.optim.SGD, "standard"), own(torch.optim.AdamW, "standard")
+    known = rg.family("standard", layers=2, optimizer="adam")
+    np.testing.assert_array_equal(own(torch.optim.Adam, known), adam)
+    assert not np.array_equal(sgd, adam)
+    with pytest.raises(InputError, match="optimizer"):
+        own(torch.optim.SGD, known)
+    with pytest.raises(InputError, match=r"shape \(64, 60\)"):
+        width_check(factory(torch.optim.SGD), (batch[0][:, :60], batch[1]), widths=[8, 16], runs=1)
+    with pytest.raises(InputError, match="RMSprop"):
+        own(torch.optim.RMSprop, "standard")
+
+
 # Ranks ----------------------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +177,23 @@ def test_ranks_that_are_known():
     assert dead["effective_rank"].values.tolist() == [0, 0]
     with pytest.raises(InputError, match="tolerance"):
         ranks(model, eye, tolerance=-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_ranks_in_low_precision(dtype):
+    """Two directions among 200 inputs are two in every dtype, where max(N, n) eps is above 1."""
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 2, generator=source) @ torch.randn(2, 30, generator=source)
+    model = nn.Sequential(nn.Linear(30, 30, False), nn.Linear(30, 40, False)).apply(_orthogonal).to(dtype)
+    assert ranks(model, x)["rank"].values.tolist() == [2, 2]
+    for wrong in (0, 1, 2.0):
+        with pytest.raises(InputError, match="tolerance"):
+            ranks(model, x, tolerance=wrong)
+
+
+def _orthogonal(module):
+    for p in module.parameters(recurse=False):
+        nn.init.orthogonal_(p, generator=torch.Generator().manual_seed(1))
 
 
 def _zero(module):

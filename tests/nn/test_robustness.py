@@ -245,3 +245,32 @@ def test_pictures_show_the_numbers():
         plot_decision_cells(found["a"])
     with pytest.raises(InputError, match="at most"):
         plot_robustness({str(k): found["a"] for k in range(9)})
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    """NaN has an argmax, class 0: accuracy was 1 where y = 0."""
+    x = torch.ones(3, 3, dtype=DOUBLE)
+    broken = linear(torch.full_like(W, torch.nan))
+    with pytest.raises(InputError, match="model output for input 0 is nan"):
+        robustness(broken, x, torch.zeros(3, dtype=torch.int64), sizes=[0.1])
+    with pytest.raises(InputError, match=r"model output for input \d of the plane is nan"):
+        decision_cells(broken, torch.eye(3, dtype=DOUBLE), resolution=3)
+    logarithm = torch.nn.Sequential(linear(W.abs()))
+    logarithm.register_forward_hook(lambda module, given, z: z.log())
+    with pytest.raises(InputError, match=r"for input \d, disturbed by white_noise of size 100, is nan"):
+        robustness(logarithm, x, torch.zeros(3, dtype=torch.int64), sizes=[0.0, 100.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"attack": None}, "attack is None"),
+        ({"attack": 3}, "attack is 3"),
+        ({"y": None}, "y is"),
+        ({"y": "abc"}, "y is"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(given, match):
+    x, y = examples(5)
+    with pytest.raises(InputError, match=match):
+        robustness(linear(), **{"X": x, "y": y, "sizes": [0.1], **given})

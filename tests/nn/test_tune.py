@@ -265,3 +265,32 @@ def test_wrong_settings():
         tune(model, X * float("nan"))
     with pytest.raises(AccuracyError, match="projections"):
         tune(perceptron("relu", 4.0, 8, 12), X[:1], projections=1, tolerance=1e-6, seed=8)
+
+
+def test_a_tuned_model_is_no_draw_of_its_description():
+    """Neither the model nor a part of it that was tuned keeps a theory that no longer holds."""
+    model = perceptron("relu", 1.0, 4, 60)
+    kept = copy.deepcopy(model)
+    tune(model, X, seed=0, tolerance=1.0)
+    ds = partial_jacobians(model, X[:2])
+    assert "J_theory" not in ds
+    assert "tune" in ds.attrs["theory"]
+    assert model.net is None
+    assert kept.net is not None
+    with pytest.raises(InputError, match="describe the network"):
+        rg.nn.expected_jacobian(model, norm2=1.0)
+    assert len(rg.nn.groups(model, 0.1)) == len(list(model.parameters()))
+    assert rg.nn.ranks(model, X[:4], description=kept.net)["participation_theory"].notnull().all()
+    tune(nn.Sequential(*kept.layers), X, seed=0, tolerance=1.0)
+    assert kept.net is None
+
+
+def test_a_parametrized_model_is_no_draw_of_its_description():
+    model = perceptron("relu", 1.0, 3, 96)
+    done = rg.nn.parametrize(model, "mup", base_width=24, width=96, learning_rate=0.1, C_W=2.0, seed=0)
+    tune(model, X, seed=0, tolerance=1.0)
+    assert "parametrize" in partial_jacobians(model, X[:2]).attrs["theory"]
+    for reads in (lambda: rg.nn.groups(model, 0.1), lambda: rg.nn.tangent_kernel(model, X[:2])):
+        with pytest.raises(InputError, match="groups that parametrize returned"):
+            reads()
+    assert float(rg.nn.tangent_kernel(model, X[:1], groups=done.groups)["Theta"]) > 0

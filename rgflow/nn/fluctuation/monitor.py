@@ -14,7 +14,7 @@ from rgflow.errors import InputError
 from rgflow.nn.fluctuation.centre import Centre
 from rgflow.nn.fluctuation.covered import refuse, refuse_closure, refuse_group
 from rgflow.nn.fluctuation.full import Full
-from rgflow.nn.fluctuation.half_running import HalfRunning, ratio_error
+from rgflow.nn.fluctuation.half_running import HalfRunning
 from rgflow.nn.fluctuation.observables import Motion, dot, gradient, motion, moving, velocity
 from rgflow.nn.fluctuation.second import learning, left_sides, right_side
 from rgflow.nn.fluctuation.table import ratio_of, row_of, table_of
@@ -109,7 +109,8 @@ class FluctuationMonitor:
         refuse(optimizer)
         if shift not in (None, "start", "mean"):
             raise InputError(f"shift is {shift!r}; it must be None, 'start' or 'mean'")
-        ratio_error(None, error)
+        if error not in ("batch_means", "bootstrap"):
+            raise InputError(f"error is {error!r}; it must be 'batch_means' or 'bootstrap'")
         self.optimizer = optimizer
         self.full_gradient = bool(full_gradient)
         self.curvature = whole("curvature", curvature, 0)

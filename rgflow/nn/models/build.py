@@ -11,7 +11,7 @@ import rgflow.nn.models.kinds  # noqa: F401  (every kind is known to module_of)
 from rgflow.errors import InputError
 from rgflow.network import Network
 from rgflow.nn.models.activations import torch_activation
-from rgflow.nn.models.layers import Place, module_of
+from rgflow.nn.models.layers import Place, changed_by, module_of
 from rgflow.sampling.draw import Streams
 from rgflow.seeds import seed_sequence
 
@@ -26,16 +26,26 @@ class Model(nn.Module):
 
     Attributes
     ----------
-    net : Network
-        The description.
+    net : Network or None
+        The description; None once rgflow itself has given the parameters other scales.
+    changed : str
+        By what: "tune", "parametrize"; empty of a model as it was built.
     layers : ModuleList
         One module for each layer l = 1..L; the output of the l-th is z^l.
     """
 
     def __init__(self, net: Network, layers: list[nn.Module]):
         super().__init__()
-        self.net = net
+        self._net = net
         self.layers = nn.ModuleList(layers)
+
+    @property
+    def net(self) -> Network | None:
+        return None if self.changed else self._net
+
+    @property
+    def changed(self) -> str:
+        return changed_by(self)
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """z^1, ..., z^L at inputs x (..., n_0), each (..., n_l).

@@ -31,7 +31,8 @@ def groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        If a trained parameter was not drawn by :func:`rgflow.nn.build`; :func:`rgflow.nn.parametrize` is for those.
+        If a trained parameter was not drawn by :func:`rgflow.nn.build`; :func:`rgflow.nn.parametrize` is for those,
+        and has groups of its own for what it changed.
 
     Source: PDLT (arXiv:2106.10165), chapter 8.
 
@@ -58,6 +59,11 @@ def learning_rate_tensor(model: nn.Module) -> dict[str, tuple[nn.Parameter, floa
     rates: dict[nn.Parameter, float] = {}
     for module in model.modules():
         if isinstance(module, Affine):
+            if module.changed == "parametrize":
+                raise InputError(
+                    "the model was changed by rgflow.nn.parametrize, and the learning rates of its description are not "
+                    "its own any more; take the groups that parametrize returned"
+                )
             rates |= {parameter: module.rates[name] for name, parameter in module.named_parameters(recurse=False)}
     named = dict(model.named_parameters())
     strange = [name for name, parameter in named.items() if parameter not in rates and parameter.requires_grad]

@@ -30,7 +30,11 @@ class Affine(nn.Linear):
         Variance of a bias, and of a weight times fan-in.
     rates : dict
         Parameter name ("weight", "bias") to its entry of the learning-rate tensor, lambda_W / fan-in and lambda_b.
+    changed : str
+        What gave it other scales since: "tune", "parametrize"; empty if nothing did.
     """
+
+    changed: str = ""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, C_W: float, C_b: float, lambda_W: float, lambda_b: float):
         width, fan_in = weight.shape
@@ -46,6 +50,19 @@ class Affine(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Drawn by the caller: torch's own start would take numbers from the global generator."""
+
+
+def mark_changed(module: nn.Module, by: str) -> None:
+    """From now on no description says how the maps within a module were drawn."""
+    for one in module.modules():
+        # new learning rates outlast new scales
+        if isinstance(one, Affine) and one.changed != "parametrize":
+            one.changed = by
+
+
+def changed_by(module: nn.Module) -> str:
+    """What changed maps within a module, the first that was; empty if all are as they were drawn."""
+    return next((one.changed for one in module.modules() if isinstance(one, Affine) and one.changed), "")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,6 @@ from torch.nn import functional as F
 from rgflow.checks import positive
 from rgflow.errors import InputError
 from rgflow.nn.parametrization.parametrized import Parametrized
-from rgflow.nn.parametrization.roles import MATRICES
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -62,7 +62,8 @@ def calibrate(
     Raises
     ------
     InputError
-        If the family has no first step, a loss is not finite, or a layer is no Linear, Conv1d or Conv2d.
+        If the family has no first step, a loss is not finite, an update changes nothing or nothing finite, or a layer
+        is no Linear, Conv1d or Conv2d.
 
     Source: Hajjar, Chizat, Giraud (arXiv:2110.15596), initial base learning rates.
 
@@ -91,8 +92,13 @@ def calibrate(
         place = order.index(layer)
         entry = trained[layer.weight]  # type: ignore[index]
         size = float(_alone(layer, updates[entry.name], inputs[0]).abs().mean())
+        if place and not 0 < size < math.inf:
+            raise InputError(
+                f"the first update of {entry.name!r} changes the second batch by {size} in the mean, which gives no "
+                "rate; give an x_second of finite numbers and some samples, and a first batch whose gradient is not 0"
+            )
         goal = targets[1] if place == len(order) - 1 else targets[0]
-        base = eta if not place else (min(largest, goal / size) if size > 0 else largest)
+        base = min(largest, goal / size) if place else eta
         found[entry.name] = base / eta * entry.row.first_rate
         if entry.row.role == "hidden":
             layer.weight.mul_(kept)  # type: ignore[operator]
@@ -126,14 +132,14 @@ def _mock_step(
 def _order(module: nn.Module, trained: dict[nn.Parameter, Any], x: Tensor) -> list[nn.Module]:
     """Layers with a weight that is a matrix, in the order in which they run."""
     holders = [m for m in module.modules() if isinstance(getattr(m, "weight", None), nn.Parameter)]
-    layers = [m for m in holders if m.weight in trained and trained[m.weight].row.role in MATRICES]  # type: ignore[index]
+    layers = [m for m in holders if m.weight in trained and trained[m.weight].is_matrix]  # type: ignore[index]
     for layer in layers:
         if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
             raise InputError(f"{type(layer).__name__} cannot be calibrated; Linear, Conv1d and Conv2d can")
     seen: list[nn.Module] = []
     with torch.no_grad(), _hooked(layers, lambda layer, _: seen.append(layer)):
         module(x)
-    matrices = [e.name for p, e in trained.items() if e.row.role in MATRICES]
+    matrices = [e.name for e in trained.values() if e.is_matrix]
     if len(seen) != len(set(seen)) or len(seen) != len(matrices):
         raise InputError(
             f"every layer must run once, by its module; {len(seen)} ran, there are {len(matrices)} matrices"

@@ -58,7 +58,7 @@ class FirstStep(LRScheduler):
     Raises
     ------
     InputError
-        If the family has no first step, or the optimizer does not hold the groups.
+        If the family has no first step, the optimizer does not hold the groups, or another scheduler set their rates.
 
     Source: Hajjar, Chizat, Giraud (arXiv:2110.15596).
 
@@ -84,7 +84,20 @@ class FirstStep(LRScheduler):
         for group, (rate, first, decay) in self._rates_of_groups():
             group["lr"], group["weight_decay"] = first, decay * rate / first if first else 0.0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
-        self._handle = optimizer.register_step_post_hook(self._after_step)
+        self._handles = (
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        )
+
+    def _before_step(self, *_: Any) -> None:
+        """Another scheduler may multiply all rates; one that sets them anew (LambdaLR) undoes the first step."""
+        factors = [float(group["lr"]) / first for group, (_, first, _) in self._rates_of_groups() if first]
+        if factors and max(factors) - min(factors) > 1e-6 * max(factors):
+            raise InputError(
+                "the rates of the optimizer are not those of the first step: a scheduler made after FirstStep has set "
+                "them anew (LambdaLR and others do, from the rates of .groups); make it before FirstStep, or take one "
+                "that multiplies the rates it finds (MultiplicativeLR, StepLR)"
+            )
 
     def get_lr(self) -> list[Any]:
         """The rates as they are: the switch is made when the optimizer steps."""
@@ -105,7 +118,11 @@ class FirstStep(LRScheduler):
             group["weight_decay"] = decay
         self.done = True
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self._handle.remove()
+        self._leave()
+
+    def _leave(self) -> None:
+        for handle in self._handles:
+            handle.remove()
 
     def _rates_of_groups(self) -> list[tuple[dict[str, Any], tuple[float, float, float]]]:
         return [(group, self._rates[i]) for i, group in enumerate(self.optimizer.param_groups) if i in self._rates]
@@ -128,7 +145,7 @@ class FirstStep(LRScheduler):
                     group["lr"] = rate
                 group["weight_decay"] = decay
             self.done = True
-            self._handle.remove()
+            self._leave()
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["_step_count"]
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
@@ -149,6 +166,11 @@ def _matched(optimizer: torch.optim.Optimizer, parametrized: Switching) -> dict[
             raise InputError(f"group {number} of the optimizer mixes parameters of different rates; give it .groups")
         if kinds:
             found[number] = kinds.pop()
+            if group["lr"] not in found[number][:2]:
+                raise InputError(
+                    f"group {number} of the optimizer has the rate {group['lr']}, not {found[number][0]} of .groups, "
+                    "and what changed it would be lost; make other schedulers that start with a factor after FirstStep"
+                )
     held = {p for number in found for p in optimizer.param_groups[number]["params"]}
     missing = [entry.name for entry in parametrized.entries if entry.group != "frozen" and entry.parameter not in held]
     if missing:

@@ -33,6 +33,11 @@ class Growth:
     width: int
     base: Mapping[str, torch.Size] | None = None
 
+    @property
+    def told(self) -> bool:
+        """Whether sizes tell what grows: beside a module of the same size nothing does."""
+        return self.base is None or self.factor != 1
+
     def grows(self, size: int) -> bool:
         """Whether an axis of this size grows: a whole multiple of the width."""
         return size % self.width == 0

@@ -64,6 +64,19 @@ class Variances:
             )
         return value
 
+    def used_for(self, drawn: Used, listed: Sequence[Used]) -> None:
+        """A shared parameter is drawn once; InputError if C_W is given for another of its uses alone."""
+        keys = {
+            u.name: [key for key in (u.name, u.name.rpartition(".")[0], u.role) if key and key in self.C_W]
+            for u in listed
+        }
+        other = next((name for name, given in keys.items() if given), None)
+        if other is not None and not keys[drawn.name]:
+            raise InputError(
+                f"C_W[{keys[other][0]!r}] would have no effect on {other!r}, which shares its entries with "
+                f"{drawn.name!r} and is drawn as its {drawn.role} matrix; give C_W[{drawn.name!r}] too"
+            )
+
     def bias(self, used: Used) -> float:
         """C_b of a bias."""
         return _found(self.C_b, used, used.role.removesuffix(" bias")) or 0.0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rgflow.checks import not_negative, positive
 from rgflow.errors import InputError, UnknownName
+from rgflow.nn.models.layers import mark_changed
 from rgflow.nn.parametrization.axes import Used, uses
 from rgflow.nn.parametrization.growth import growth_of
 from rgflow.nn.parametrization.initial import Draw, Variances, draw
@@ -24,6 +25,7 @@ from rgflow.scaling.families.family import Family
 from rgflow.scaling.families.family import family as find_family
 from rgflow.seeds import seed_sequence
 
+WEIGHTS = (*MATRICES, "embedding")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
@@ -120,6 +122,8 @@ def parametrize(
     chosen = _family(family, optimizer, assigned)
     scaled = Scaling(chosen, growth, eta * depth_factor(chosen, depth, base_depth), eta * decay)
     variances = Variances.of(activation, C_W, C_b, [u for listed in assigned.values() for u in listed])
+    if not growth.told:
+        _roles_are_told(variances, assigned, roles or {})
     source = seed_sequence(seed)
     entries, planned = [], []
     for place, (parameter, listed) in enumerate(assigned.items()):
@@ -128,6 +132,7 @@ def parametrize(
         if change is not None:
             planned.append((parameter, change, place, main_use(listed).owner))
     # Everything was understood: only now is anything changed.
+    mark_changed(module, "parametrize")
     for parameter, change, place, owner in planned:
         draw(parameter, change, source, place, owner)
     detach(module)
@@ -151,7 +156,9 @@ def _entry(
     drawn = None
     if initialise:
         # Shared by an embedding and the output: as an output, at base width, or its outputs would be large.
-        drawn = _draw(max(listed, key=_fan_in), group, bias, scaled, variances)
+        shown = max(listed, key=_fan_in)
+        variances.used_for(shown, listed)
+        drawn = _draw(shown, group, bias, scaled, variances)
     std = before if drawn is None else drawn.size
     _in_range(parameter, name, std, rate)
     row = Row(
@@ -221,8 +228,47 @@ def _family(given: str | Family, optimizer: str, assigned: Mapping[nn.Parameter,
                 f"the family {given.name!r} has rates for {given.optimizer!r}, the optimizer is {optimizer!r}"
             )
         return given
-    layers = sum(1 for listed in assigned.values() if main_use(listed).role in MATRICES)
-    return find_family(given, optimizer=kind, layers=layers if layers >= 2 else None)
+    return find_family(given, optimizer=kind, layers=_layers(given, assigned))
+
+
+def _layers(name: str, assigned: Mapping[nn.Parameter, list[Used]]) -> int | None:
+    """Weight layers between axes that grow: one input, the hidden ones, one output; None if there are fewer than 2.
+
+    Raises InputError for several inputs or outputs, in a family whose exponents need the number.
+    """
+    used = [main_use(listed) for listed in assigned.values()]
+    weights = [u for u in used if u.reading is not None and u.reading.kind in ("matrix", "embedding")]
+    names: dict[str, list[str]] = {"input": [], "hidden": [], "output": [], "fixed": []}
+    for u in weights:
+        names.get(group_of(u.role)[0], []).append(u.name)
+    for end in ("input", "output"):
+        if len(names[end]) > 1 and name == "ip-llr":
+            listed = ", ".join(map(repr, names[end]))
+            raise InputError(
+                f"the first step of {name!r} goes with the number of weight layers, which cannot be counted with "
+                f"{len(names[end])} {end} matrices ({listed}); give rgflow.family({name!r}, layers=...)"
+            )
+    # At base width as a module of equal size no axis grows; all powers are then of 1, whatever the number.
+    growing = min(len(names["input"]), 1) + len(names["hidden"]) + min(len(names["output"]), 1) or len(names["fixed"])
+    return growing if growing >= 2 else None
+
+
+def _roles_are_told(
+    variances: Variances, assigned: Mapping[nn.Parameter, list[Used]], roles: Mapping[str, str]
+) -> None:
+    """Beside a module of its own size no axis grows: every role would be "fixed", and what is given by role ignored."""
+    # A module may be called "output".
+    names = {u.name.rpartition(".")[0] for listed in assigned.values() for u in listed}
+    by_role = set(WEIGHTS) - names
+    keys = [f"C_W[{key!r}]" for key in variances.C_W if key in by_role]
+    keys += [f"C_b[{key!r}]" for key in variances.C_b if key in by_role]
+    told = {*roles, *(f"{name}.weight" for name in roles)}
+    unknown = [u.name for listed in assigned.values() for u in listed if u.role == "fixed" and u.name not in told]
+    if keys and unknown:
+        raise InputError(
+            f"{keys[0]} is given by role, but the module at base width has the same sizes, which do not tell "
+            f"the role of {unknown[0]!r}; give base_width as a number, roles=, or C_W and C_b by name"
+        )
 
 
 def _size(parameter: Tensor) -> float:

@@ -15,6 +15,8 @@ from rgflow.nn.parametrization.axes import Used
 from rgflow.nn.parametrization.first_step import FirstStep
 from rgflow.nn.parametrization.growth import Growth
 from rgflow.nn.parametrization.report import Row, as_dataset, as_text
+from rgflow.nn.parametrization.roles import MATRICES
+from rgflow.nn.parametrization.shared import main_use
 from rgflow.scaling.families.family import Family
 
 if TYPE_CHECKING:
@@ -40,6 +42,12 @@ class Entry:
     def name(self) -> str:
         """Its first name."""
         return self.used[0].name
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is the weight of a layer (a bias or a gain of what does not grow has the role "fixed" too)."""
+        reading = main_use(self.used).reading
+        return self.row.role in MATRICES and reading is not None and reading.kind == "matrix"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from rgflow.nn.parametrization.growth import Growth
 MATRICES = ("input", "hidden", "output", "fixed")
 ROLES = (*MATRICES, "embedding", "gain", "bias")
 REMEDY = "give its role by name, roles={{{name!r}: ...}} with one of " + ", ".join(map(repr, ROLES))
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 FREEZE = "or freeze it (requires_grad_(False)), and it is left as it is"
 
 
@@ -69,14 +70,33 @@ def _told(used: Used, parameter: Tensor, role: str, growth: Growth) -> Used:
     """The role that the user gave, with the axes of the module's own reading or torch's (out, in, *kernel)."""
     r = used.reading
     kind = "matrix" if role in MATRICES else role
-    if kind == "matrix" and (r is None or r.kind != "matrix"):
+    inside = role in ("hidden", "output")
+    if kind == "matrix" and isinstance(used.owner, nn.Embedding | nn.EmbeddingBag):
+        # It picks one row: its fan-in is 1 at every width.
+        r, inside = Reading("matrix", parameter.shape[1]), False
+    elif kind == "matrix" and isinstance(used.owner, TRANSPOSED) and parameter.ndim > 2:
+        r = _transposed(used)
+    elif kind == "matrix" and (r is None or r.kind != "matrix"):
         if parameter.ndim < 2:
             shape = tuple(parameter.shape)
             raise InputError(f"{used.name!r} has shape {shape} and is no matrix; its role is not {role!r}")
         r = Reading("matrix", parameter.shape[0], parameter.shape[1], math.prod(parameter.shape[2:]))
     elif kind in ("embedding", "gain", "bias"):
         r = Reading(kind, parameter.shape[-1] if parameter.ndim else 1)
-    return replace(used, reading=r, role=role, inside=role in ("hidden", "output"))
+    return replace(used, reading=r, role=role, inside=inside)
+
+
+def _transposed(used: Used) -> Reading:
+    """Weights (in, out, *kernel); strided, a point of the output reads only some points of the kernel."""
+    owner = used.owner
+    assert isinstance(owner, TRANSPOSED)
+    sizes = list(zip(owner.kernel_size, owner.stride, strict=True))
+    if owner.groups != 1 or any(d != 1 for d in owner.dilation) or any(k % s for k, s in sizes):
+        raise InputError(
+            f"{used.name!r} of {type(owner).__name__} has groups, dilation, or a stride that does not divide its "
+            f"kernel, so that its neurons have no one fan-in; {FREEZE.removeprefix('or ')}"
+        )
+    return Reading("matrix", owner.out_channels, owner.in_channels, math.prod(k // s for k, s in sizes))
 
 
 def _inferred(used: Used, parameter: Tensor, growth: Growth) -> Used:
@@ -107,9 +127,11 @@ def _unambiguous(assigned: Mapping[nn.Parameter, list[Used]], growth: Growth, gi
     matrices = [(u, u.reading) for u in inferred if u.reading is not None and u.reading.kind == "matrix"]
     made = {r.out: u.name for u, r in matrices}
     ends = [u.role for u, _ in matrices if u.role in ("input", "output")]
+    inner = {r.out for u, r in matrices if u.role != "output"}
     for used, r in matrices:
         # One input and one output of equal sizes are the ends of a network, not neurons between its layers.
-        if ends != ["input", "output"] and r.into in made and r.into != 1 and not growth.grows(r.into):
+        outer = ends == ["input", "output"] and used.role == "input" and r.into not in inner
+        if not outer and r.into in made and r.into != 1 and not growth.grows(r.into):
             raise InputError(
                 f"{r.into} neurons, made by {made[r.into]!r} and read by {used.name!r}, are no multiple of the width "
                 f"{growth.width}, and it cannot be told whether they grow with it; {REMEDY.format(name=used.name)}, or "

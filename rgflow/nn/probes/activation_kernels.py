@@ -11,7 +11,7 @@ from rgflow.labelled import dataset
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.blocks import chosen
 from rgflow.nn.probes.capture import check_separate, checked_inputs, outputs
-from rgflow.nn.probes.ensemble import described_by, ensemble
+from rgflow.nn.probes.ensemble import described_by, ensemble, undescribed
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.statistics import over_networks
 from rgflow.progress import progress_bar
@@ -88,7 +88,7 @@ def activation_kernels(
     data: dict[str, Any] = {"K": (dims, mean), "K_se": (dims, error), "K_of_network": (("network", *dims), values)}
     net = described_by(model, description)
     numbers = None if net is None else theory.layer_numbers(model, net, looked)
-    says = "none: no description"
+    says = undescribed(model)
     if net is not None and numbers is not None:
         answer, says = theory.kernels(net, theory.shown(net, x), numbers, order)
         data |= {name: (dims, kernel) for name, kernel in (answer or {}).items()}

@@ -96,7 +96,9 @@ def outputs(
                 raise InputError(f"the module {name!r} is called more than once; partial derivatives need one output")
             if not isinstance(out, Tensor) or not out.is_floating_point() or out.ndim < 2 or len(out) != len(inputs):
                 got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-                raise InputError(f"the module {name!r} returns {got}; it should be numbers ({len(inputs)}, ...)")
+                raise InputError(
+                    f"the module {name!r} returns {got}; it should be numbers ({len(inputs)}, ...){hint(x)}"
+                )
             if cut and differentiable and not found:
                 out = out.detach().requires_grad_()
             found[name] = out
@@ -115,7 +117,7 @@ def outputs(
         found[INPUT] = x = x.detach().requires_grad_()
         x = x.clone()
     hooks = {module: take(name) for name, module in modules.items() if name != INPUT}
-    with torch.set_grad_enabled(differentiable), _hooks(hooks), suppress(_Enough):
+    with torch.set_grad_enabled(differentiable), _hooks(hooks), suppress(_Enough), taking(x):
         (call or model)(x)
     missing = [name for name in modules if name not in found]
     if missing:
@@ -126,6 +128,27 @@ def outputs(
                 f"the module {name!r} returns NaN or infinity; lower the scale of its weights or of those below"
             )
     return found
+
+
+def hint(inputs: Tensor) -> str:
+    """What a user may have meant whose model returns no row for each input."""
+    if inputs.ndim > 3:
+        return ""
+    return f". inputs has shape {tuple(inputs.shape)}, {len(inputs)} inputs: if it is a single one, give inputs[None]"
+
+
+@contextmanager
+def taking(inputs: Tensor) -> Iterator[None]:
+    """InputError for what torch raises while a model is called: it names neither the inputs nor their dtype."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        raise InputError(
+            f"the model fails on inputs of shape {tuple(inputs.shape)} and {inputs.dtype} ({error}); give inputs as it "
+            "takes them"
+        ) from error
 
 
 @contextmanager

@@ -99,3 +99,9 @@ def described_by(model: nn.Module, given: Any = None) -> Network | None:
             raise InputError(f"description is {given!r}; give rgflow.MLP(...) or rgflow.Network(...)")
         return given
     return model.net if isinstance(model, Model) else None
+
+
+def undescribed(model: nn.Module) -> str:
+    """Why no theory stands beside a measurement of a model."""
+    by = model.changed if isinstance(model, Model) else ""
+    return f"none: changed by rgflow.nn.{by}, its description no longer holds" if by else "none: no description"

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from rgflow.errors import InputError
 from rgflow.scaling.families.family import Family, family
 
 Array = NDArray[np.float64]
@@ -15,6 +17,13 @@ Array = NDArray[np.float64]
 AT_START = {"size": "preactivation"}
 FIRST_STEP = {"own": "own", "own_relative": "own_relative"}
 AFTER = {"change": "change", "own_moved": "own"}
+
+
+def _kind(optimizer: torch.optim.Optimizer) -> str | None:
+    """The optimizer as families call it; None for those they do not know."""
+    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        return "adam"
+    return "sgd" if isinstance(optimizer, torch.optim.SGD) else None
 
 
 def slopes(values: Array, x: Array) -> tuple[Array, Array]:
@@ -35,11 +44,27 @@ def slopes(values: Array, x: Array) -> tuple[Array, Array]:
     return mean, error
 
 
-def derived(of: str | Family | None, layers: int, activation: Any, steps: int) -> dict[str, Array]:
+def derived(
+    of: str | Family | None, layers: int, activation: Any, steps: int, optimizer: torch.optim.Optimizer
+) -> dict[str, Array]:
     """Derived exponents (step, layer), and (layer) of sizes; -inf for what is zero, NaN where nothing is derived."""
     if of is None:
         return {}
-    known = family(of, layers=layers) if isinstance(of, str) else of
+    kind = _kind(optimizer)
+    if isinstance(of, str):
+        if kind is None:
+            raise InputError(
+                f"exponents of the family {of!r} are derived for SGD, Adam and AdamW, not {type(optimizer).__name__}; "
+                "give the rgflow.Family that describes it, or leave family out"
+            )
+        known = family(of, layers=layers, optimizer=kind)
+    else:
+        known = of
+    if kind not in (None, known.optimizer):
+        raise InputError(
+            f"the family {known.name!r} has rates for {known.optimizer!r}, the optimizer is "
+            f"{type(optimizer).__name__}; give rgflow.family(..., optimizer={kind!r})"
+        )
     powers = known.exponents(layers, activation)
 
     def numbers(row: Iterable[Any]) -> list[float]:

@@ -18,7 +18,7 @@ from rgflow.labelled import dataset
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.blocks import INPUT, chosen
 from rgflow.nn.probes.capture import check_separate, checked_inputs, outputs
-from rgflow.nn.probes.ensemble import described_by, ensemble
+from rgflow.nn.probes.ensemble import described_by, ensemble, undescribed
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.statistics import over_networks, over_projections
 from rgflow.nn.smoothness.directions import draw, generator
@@ -216,7 +216,7 @@ def _dataset(
             data["J_of_input"] = (("layer", "input"), of_inputs.mean(axis=0))
             with np.errstate(divide="ignore"):
                 data["log_J"] = ("layer", np.log(of_inputs.mean(axis=-1)).mean(axis=0))
-    says = "none: no description"
+    says = undescribed(model)
     if net is not None and numbers is not None:
         answer, says = theory.jacobians(net, theory.shown(net, x), numbers[0], numbers, order)
         data |= {name: ("layer", values) for name, values in (answer or {}).items()}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from rgflow.checks import not_negative
+from rgflow.checks import positive
+from rgflow.errors import InputError
 from rgflow.labelled import dataset
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.blocks import chosen
 from rgflow.nn.probes.capture import check_separate, checked_inputs, outputs
-from rgflow.nn.probes.ensemble import described_by, ensemble
+from rgflow.nn.probes.ensemble import described_by, ensemble, undescribed
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.statistics import over_networks
 
@@ -43,8 +44,9 @@ def ranks(
     models, inputs, modules, networks, seed, description
         As for :func:`rgflow.nn.partial_jacobians`.
     tolerance : float, optional
-        Singular values up to this times the largest count as zero; by default max(N, n) times the resolution of the
-        outputs' dtype, as torch.linalg.matrix_rank does: single precision calls small what double does not.
+        Singular values up to this times the largest count as zero, between 0 and 1; by default max(N, n) times the
+        resolution of the outputs' dtype, as torch.linalg.matrix_rank has it (single precision calls small what double
+        does not), and at most the root of that resolution: 0.09 in bfloat16.
 
     Returns
     -------
@@ -64,7 +66,9 @@ def ranks(
     [3.0, 4.0]
     """
     found = ensemble(models, networks, seed)
-    cut = None if tolerance is None else not_negative("tolerance", tolerance)
+    cut = None if tolerance is None else positive("tolerance", tolerance)
+    if cut is not None and cut >= 1:
+        raise InputError(f"tolerance is {tolerance!r}, relative to the largest singular value; give a number below 1")
     rows = []
     first: tuple[Any, ...] = ()
     for model, _ in found:
@@ -81,7 +85,7 @@ def ranks(
         data |= {name: ("layer", means[:, i]), f"{name}_se": ("layer", errors[:, i])}
     net = described_by(model, description)
     numbers = None if net is None else theory.layer_numbers(model, net, looked)
-    says = "none: no description"
+    says = undescribed(model)
     if net is not None and numbers is not None:
         answer, says = theory.kernels(net, theory.shown(net, x), numbers, 0)
         if answer is not None:
@@ -96,7 +100,9 @@ def _ranks(z: torch.Tensor, tolerance: float | None) -> tuple[float, float, floa
     largest = float(values[0])
     if largest == 0:
         return 0.0, 0.0, 0.0
-    cut = max(z.shape) * torch.finfo(z.dtype).eps if tolerance is None else tolerance
+    eps = torch.finfo(z.dtype).eps
+    # max(N, n) eps passes 1 for bfloat16; rounding itself adds about eps times the largest
+    cut = min(max(z.shape) * eps, eps**0.5) if tolerance is None else tolerance
     s = (values / largest).cpu().numpy()
     p = s[s > 0] / s.sum()
     return float((s > cut).sum()), float(np.exp(-(p * np.log(p)).sum())), float((s**2).sum() ** 2 / (s**4).sum())

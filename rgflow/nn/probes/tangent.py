@@ -13,13 +13,17 @@ from torch.func import functional_call, jacrev, vmap
 from rgflow.errors import InputError
 from rgflow.nn.models.build import Model
 from rgflow.nn.models.groups import learning_rate_tensor
+from rgflow.nn.probes.capture import hint, taking
 
 TOGETHER = 2**25  # numbers of a Jacobian that are held at once
 MOST = 2**29  # of all outputs together: four gigabytes
+FROZEN = (
+    "none: parameters that the description trains are frozen; give a network that does not train them as description="
+)
 
 
 def learning_rates(model: nn.Module, groups: Any = None) -> dict[str, float]:
-    """lambda of every trained parameter by name; parameters in no group are not trained.
+    """lambda of every trained parameter by name; those in no group, or frozen, are not trained.
 
     Parameters
     ----------
@@ -33,7 +37,8 @@ def learning_rates(model: nn.Module, groups: Any = None) -> dict[str, float]:
     named: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     if groups is None:
         if isinstance(model, Model):
-            return {name: rate for name, (_, rate) in learning_rate_tensor(model).items() if rate > 0}
+            known = learning_rate_tensor(model).items()
+            return {name: rate for name, (parameter, rate) in known if rate > 0 and parameter.requires_grad}
         return {name: 1.0 for parameter, name in named.items() if parameter.requires_grad}
     found: dict[str, float] = {}
     for group in getattr(groups, "param_groups", groups):
@@ -49,7 +54,15 @@ def learning_rates(model: nn.Module, groups: Any = None) -> dict[str, float]:
             if named[parameter] in found:
                 raise InputError(f"the parameter {named[parameter]!r} is in two groups")
             found[named[parameter]] = rate
-    return {name: rate for name, rate in found.items() if rate > 0}
+    # an optimizer holds frozen parameters, too, and never moves them
+    return {name: rate for parameter, name in named.items() if parameter.requires_grad and (rate := found.get(name, 0))}
+
+
+def trained_as_described(model: nn.Module) -> bool:
+    """Whether every parameter that the description of a built model trains is trained; True of other models."""
+    if not isinstance(model, Model):
+        return True
+    return all(parameter.requires_grad or rate == 0 for parameter, rate in learning_rate_tensor(model).values())
 
 
 class Gradients:
@@ -67,11 +80,12 @@ class Gradients:
         def function(trained: dict[str, Tensor], x: Tensor) -> Tensor:
             y = functional_call(model, {**fixed, **trained}, (x,))
             if not isinstance(y, Tensor) or len(y) != len(x):
-                raise InputError(f"the model returns {type(y).__name__}; tangent kernels are of outputs (N, ...)")
+                got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+                raise InputError(f"the model returns {got} of {len(x)} inputs; it should be ({len(x)}, ...){hint(x)}")
             return y.reshape(len(x), -1)
 
         self._function = function
-        with torch.no_grad():
+        with torch.no_grad(), taking(inputs):
             y = function(self._trained, inputs)
         if not bool(torch.isfinite(y).all()):
             raise InputError("the model returns NaN or infinity on these inputs")

@@ -12,9 +12,9 @@ from rgflow.errors import InputError, UnknownName
 from rgflow.labelled import dataset
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.capture import check_separate, checked_inputs
-from rgflow.nn.probes.ensemble import described_by
+from rgflow.nn.probes.ensemble import described_by, undescribed
 from rgflow.nn.probes.labels import measured
-from rgflow.nn.probes.tangent import Gradients, learning_rates
+from rgflow.nn.probes.tangent import FROZEN, Gradients, learning_rates, trained_as_described
 from rgflow.nn.smoothness.directions import generator
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
@@ -61,7 +61,8 @@ def tangent_kernel(
     model : Module
     inputs : array (N, ...)
     groups : optimizer or parameter groups, optional
-        Learning rates lambda. By default the learning-rate tensor of a model of :func:`rgflow.nn.build`, else 1.
+        Learning rates lambda; frozen parameters have none. By default the learning-rate tensor of a model of
+        :func:`rgflow.nn.build`, else 1.
     outputs : "mean" or "all"
         "all" adds H with its dims ``output0``, ``output1``.
     projections : int, optional
@@ -123,9 +124,11 @@ def tangent_kernel(
     if H is not None:
         data["H"] = (("output0", "output1", *dims), H if dims else H[..., 0, 0])
     net = described_by(model, description)
-    says = "none: no description"
+    says = undescribed(model)
     if net is not None and groups is not None and description is None:
         says = "none: the learning rates are those of groups, not those of the description; give it as description="
+    elif net is not None and description is None and not trained_as_described(model):
+        says = FROZEN
     elif net is not None:
         answer, says = theory.tangent_kernels(net, theory.shown(net, x), order)
         data |= {name: (dims, values) for name, values in (answer or {}).items()}

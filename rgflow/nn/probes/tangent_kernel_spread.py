@@ -11,10 +11,10 @@ from rgflow.errors import InputError
 from rgflow.labelled import dataset
 from rgflow.nn.probes import theory
 from rgflow.nn.probes.capture import check_separate, checked_inputs
-from rgflow.nn.probes.ensemble import described_by, ensemble
+from rgflow.nn.probes.ensemble import described_by, ensemble, undescribed
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.probes.statistics import of_products, over_networks
-from rgflow.nn.probes.tangent import Gradients, learning_rates
+from rgflow.nn.probes.tangent import FROZEN, Gradients, learning_rates, trained_as_described
 from rgflow.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -99,8 +99,10 @@ def tangent_kernel_spread(
     two: dict[str, Array] = {"Theta": Theta, "Theta_se": error, "Theta_spread": spread}
     four: dict[str, Array] = {}
     net = described_by(model, description)
-    says = "none: no description"
-    if net is not None:
+    says = undescribed(model)
+    if net is not None and description is None and not trained_as_described(model):
+        says = FROZEN
+    elif net is not None:
         several = n_out > 1
         four = _letters(H, net.fan_in[-1]) if several else {}
         answer, says = theory.tangent_kernels(net, theory.shown(net, x), order, ("A", "B") if several else ())

@@ -16,7 +16,7 @@ from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
 from rgflow.nn.probes.blocks import chosen
-from rgflow.nn.probes.capture import checked_inputs
+from rgflow.nn.probes.capture import checked_inputs, taking
 from rgflow.nn.probes.exponents import derived, slopes
 from rgflow.nn.probes.labels import measured
 from rgflow.nn.training.losses import loss_function
@@ -69,7 +69,8 @@ def width_check(
     modules : list of names or modules, optional
         Linear layers and convolutions; by default all of the model, in its order.
     family : str or Family, optional
-        Whose derived exponents to stand beside: as many layers as modules; with ``activation``.
+        Whose derived exponents to stand beside: as many layers as modules; with ``activation``. A name stands
+        for the family of the factory's optimizer, SGD or Adam; a Family must be of it.
     seed : int, SeedSequence, Generator or None
     progress : bool
 
@@ -112,6 +113,7 @@ def width_check(
     seeds = [int(word) for word in sequence.generate_state(count, np.uint32)]
     found: dict[str, list[Array]] = {}
     names: list[str] = []
+    known: dict[str, Array] = {}
     with progress_bar(progress, "training models", len(sizes) * count) as advance:
         for width in sizes:
             for run in seeds:
@@ -119,13 +121,14 @@ def width_check(
                 looked = _weighted(model, modules)
                 if names and list(looked) != names:
                     raise InputError(f"the models have different modules: {names} and {list(looked)}")
+                if not names:
+                    known = derived(family, len(looked), activation, most, optimizer)
                 names = list(looked)
                 one = _trained(model, optimizer, looked, X, y, loss_function(loss), most)
                 for name, values in one.items():
                     found.setdefault(name, []).append(values)
                 advance(1)
     data_of: dict[str, Any] = {}
-    known = derived(family, len(names), activation, most)
     for name, rows in found.items():
         values = np.stack(rows, axis=-1).reshape(*rows[0].shape, len(sizes), count)
         lead = {"size": ("layer",), "loss": ("step",)}.get(name, ("step", "layer"))
@@ -241,7 +244,8 @@ def _pass(model: nn.Module, looked: dict[str, nn.Module], x: Tensor) -> dict[str
     with ExitStack() as stack:
         for name, module in looked.items():
             stack.callback(module.register_forward_hook(take(name)).remove)
-        model(x)
+        with taking(x):
+            model(x)
     missing = [name for name in looked if name not in found]
     if missing:
         raise InputError(f"the model does not call {missing[0]!r} on this batch; leave it out, as modules=[...]")

@@ -10,7 +10,7 @@ import torch
 from rgflow.checks import not_negative, whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
-from rgflow.nn.smoothness.jacobian_norm import moved, resting
+from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved, resting
 
 if TYPE_CHECKING:
     import xarray
@@ -73,7 +73,7 @@ def decision_cells(
         for part in torch.split(steps, size):
             at = flat[0] + part[:, :1] * first + part[:, 1:] * second
             found.append(model(at.to(dtype=x.dtype).to(x.device).reshape(len(part), *x.shape[1:])).cpu().double())
-    z = torch.cat(found)
+    z = finite_outputs(torch.cat(found), " of the plane")
     if z.ndim != 2 or z.shape[1] < 2:
         raise InputError(f"the model returns shape {tuple(z.shape)} for {len(steps)} inputs; logits are (N, C), C >= 2")
     best = z.topk(2, dim=1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 SIDES = ("auto", "outputs", "inputs")
+NOT_FINITE = "look for NaN or infinity in the parameters of the model, or take a wider dtype"
 CONVENTIONS = "norm is ||J||_F^2 = sum_ci (dz_c/dx_i)^2 of one input x, per unit of x as the model takes it"
 
 
@@ -56,7 +57,7 @@ def jacobian_norm(
     ------
     InputError
         For samples that see one another (a batch norm in training mode), integer or empty inputs, outputs without a
-        graph.
+        graph, a Jacobian that is not finite.
     UnknownName
         For another side.
 
@@ -79,6 +80,9 @@ def jacobian_norm(
             found.append(_exact(model, part, side).cpu().double())
             advance(len(part))
     norm = torch.cat(found).numpy()
+    if not np.isfinite(norm).all():
+        at = int(np.flatnonzero(~np.isfinite(norm))[0])
+        raise InputError(f"the Jacobian of the model at input {at} has ||J||_F^2 = {norm[at]}; {NOT_FINITE}")
     count = len(norm)
     mean = float(norm.mean())
     data = {
@@ -104,6 +108,16 @@ def moved(model: torch.nn.Module, X: Any) -> Tensor:
         raise InputError("X holds NaN or infinity; every input must be finite")
     first = next((p for p in model.parameters() if p.dtype.is_floating_point), None)
     return x.detach() if first is None else x.detach().to(device=first.device, dtype=first.dtype)
+
+
+def finite_outputs(z: Tensor, where: str) -> Tensor:
+    """Outputs as they are; InputError that names the input if one is not finite: NaN has an argmax, but no class."""
+    bad = ~torch.isfinite(z)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0, 0])
+        value = z[row][bad[row]].reshape(-1)[0].item()
+        raise InputError(f"the model output for input {row}{where} is {value}; {NOT_FINITE}")
+    return z
 
 
 def _exact(model: torch.nn.Module, part: Tensor, side: str) -> Tensor:

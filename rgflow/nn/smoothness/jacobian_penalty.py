@@ -47,8 +47,9 @@ class JacobianPenalty:
     Raises
     ------
     InputError
-        For x without gradient, z without a graph, samples that see one another (found by one backward pass at the
-        first call: a batch norm in training mode, say), integer inputs, or shapes that do not belong together.
+        For x without gradient, z without a graph, samples that see one another (found by two backward passes at the
+        first call: a batch norm in training mode, say), integer inputs, or shapes that do not belong together. NaN in
+        the weights or inputs gives a penalty that is NaN, on which :func:`rgflow.nn.fit` stops and says so.
     UnknownName
         For directions of no known kind.
 
@@ -188,6 +189,8 @@ def estimator_variance(J: Any, projections: int = 1, directions: str = "sphere")
     if found.ndim < 2 or not found.dtype.is_floating_point or not found.numel():
         raise InputError(f"J has dtype {found.dtype} and shape {tuple(found.shape)}; give real numbers (..., C, n_0)")
     wide = found.detach().double()
+    if not bool(torch.isfinite(wide).all()):
+        raise InputError("J holds NaN or infinity; every entry of a Jacobian must be finite")
     return variance(wide @ wide.mT, count, kind)
 
 

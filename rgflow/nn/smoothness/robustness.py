@@ -13,7 +13,7 @@ from rgflow.errors import InputError, UnknownName
 from rgflow.labelled import dataset
 from rgflow.network.inputs import finite
 from rgflow.nn.smoothness.directions import generator
-from rgflow.nn.smoothness.jacobian_norm import moved, resting
+from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved, resting
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
 
@@ -129,13 +129,13 @@ def robustness(
     size = whole("batch", batch, 1)
     rows: list[list[tuple[Tensor, Tensor]]] = []
     with resting(model), progress_bar(progress, "attacks", len(names) * len(amounts)) as advance:
-        clean = _logits(model, x, size)
+        clean = _logits(model, x, size, "")
         _check_logits(clean, labels)
         for number, name in enumerate(names):
             rows.append([])
             for amount in amounts:
                 disturbed = _disturbed(model, x, labels, units, name, amount, count, stride, (sequence, number), size)
-                z = _logits(model, disturbed, size)
+                z = _logits(model, disturbed, size, f", disturbed by {name} of size {amount:g},")
                 rows[-1].append((z.argmax(1) == labels, (z - clean).cpu().double().square().sum(1)))
                 advance(1)
     return _dataset(
@@ -203,16 +203,19 @@ def _signs(model: torch.nn.Module, units: _Units, p: Tensor, y: Tensor, size: in
     return torch.cat(found)
 
 
-def _logits(model: torch.nn.Module, x: Tensor, size: int) -> Tensor:
+def _logits(model: torch.nn.Module, x: Tensor, size: int, how: str) -> Tensor:
     with torch.no_grad():
-        return torch.cat([model(part) for part in torch.split(x, size)])
+        return finite_outputs(torch.cat([model(part) for part in torch.split(x, size)]), how)
 
 
 # What the user gave ---------------------------------------------------------------------------------------------------
 
 
 def _attacks(attack: Any) -> tuple[str, ...]:
-    names = (attack,) if isinstance(attack, str) else tuple(attack)
+    try:
+        names = (attack,) if isinstance(attack, str) else tuple(attack)
+    except TypeError:
+        raise InputError(f"attack is {attack!r}; give one or several of {', '.join(ATTACKS)}") from None
     for name in names:
         if name not in ATTACKS:
             raise UnknownName("attack", name, ATTACKS)
@@ -229,7 +232,10 @@ def _sizes(sizes: Any) -> tuple[float, ...]:
 
 
 def _labels(y: Any, x: Tensor) -> Tensor:
-    labels = torch.as_tensor(y)
+    try:
+        labels = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"y is {y!r:.60}; give {len(x)} classes, integers") from None
     if labels.shape != (len(x),) or labels.dtype.is_floating_point or labels.dtype == torch.bool:
         raise InputError(f"y has dtype {labels.dtype} and shape {tuple(labels.shape)}; give {len(x)} classes, integers")
     return labels.to(device=x.device, dtype=torch.int64)

@@ -31,18 +31,20 @@ def refuse_batch_norms(model: torch.nn.Module) -> None:
 
 
 def refuse_mixed(x: Tensor, z: Tensor) -> None:
-    """InputError if the first output of a batch moves with another input, whatever the model is made of.
+    """InputError if the first or last output of a batch moves with another input, whatever the model is made of.
 
-    Costs one backward pass. The graph of z is kept.
+    The last one too: the first of a sum that runs over the batch sees itself alone. Costs two backward passes. The
+    graph of z is kept.
     """
     if len(x) < 2:
         return
-    first = z[0].reshape(-1)
     # unequal weights: a sum of all outputs may be fixed (a softmax) and hide what each of them does
-    weights = torch.cos(torch.arange(1, len(first) + 1, dtype=torch.float32)).to(dtype=z.dtype).to(z.device)
-    (found,) = torch.autograd.grad((first * weights).sum(), x, retain_graph=True, allow_unused=True)
-    if found is not None and bool((found[1:].abs() > 0).any()):  # what is not a number tells nothing
-        raise InputError(f"the output of one sample depends on the other samples of its batch; {REMEDY}")
+    weights = torch.cos(torch.arange(1, z[0].numel() + 1, dtype=torch.float32)).to(dtype=z.dtype).to(z.device)
+    for own, others in ((0, slice(1, None)), (-1, slice(None, -1))):
+        scalar = (z[own].reshape(-1) * weights).sum()
+        (found,) = torch.autograd.grad(scalar, x, retain_graph=True, allow_unused=True)
+        if found is not None and bool((found[others].abs() > 0).any()):  # what is not a number tells nothing
+            raise InputError(f"the output of one sample depends on the other samples of its batch; {REMEDY}")
 
 
 def connected(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

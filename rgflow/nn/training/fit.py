@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite, nan
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rgflow.labelled import dataset
 from rgflow.nn.training.data import Data
 from rgflow.nn.training.epochs import Epochs, Penalty
 from rgflow.nn.training.losses import Loss, loss_function
-from rgflow.nn.training.resume import Record, mark_of, named
+from rgflow.nn.training.resume import Record, mark_of, named, told
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
 
@@ -115,7 +116,8 @@ def fit(
         on from it, and ends with the same bits as one that was never interrupted. Beside model and optimizer, what has
         a ``state_dict`` among schedulers, monitors and penalty is kept.
     every : int
-        Epochs between rows of the history; the last epoch always has one.
+        Epochs between rows of the history; the last epoch always has one. So has the last epoch of every run that a
+        checkpoint went on from: its row stays in the history between the others.
     progress : bool
         Show a bar.
 
@@ -131,7 +133,7 @@ def fit(
     Raises
     ------
     InputError
-        For settings outside their domain, or a checkpoint of another training.
+        For settings outside their domain, data that do not fit the model, or a checkpoint of another training.
     StoreError
         For a checkpoint that cannot be read or written.
     Interrupted
@@ -147,6 +149,7 @@ def fit(
     True
     """
     _fitting(model, data, optimizer)
+    monitors, schedulers = _called(monitors, schedulers, penalty)
     batch = len(data.X) if batch is None else whole("batch", batch, 1)
     if batch > len(data.X):
         raise InputError(f"batch is {batch}; the data have {len(data.X)} examples (batch=None takes all)")
@@ -161,18 +164,20 @@ def fit(
         "seed": seed_text(sequence),
         "order": order,
         "batch": batch,
-        "loss": loss if isinstance(loss, str) else "function",
-        "penalty": penalty is not None,
+        "loss": loss if isinstance(loss, str) else told(loss),
+        "penalty": None if penalty is None else told(penalty),
         "optimizer": type(optimizer).__name__,
-        "data": mark_of(data.X, data.y),
+        "data": "" if checkpoint is None else mark_of(data.X, data.y, data.X_test, data.y_test),
     }
     record = Record(settings, model, optimizer, named(schedulers, monitors, penalty))
     run = Epochs(
         model, optimizer, loss_function(loss), penalty, schedulers, _at_home(data, model), batch, order, sequence
     )
     every = whole("every", every, 1)
+    _shapes(model, run.data, isinstance(loss, str))
     if checkpoint is not None:
         record.take_up(checkpoint, total, per_epoch)
+    said_loss = loss if isinstance(loss, str) else "function"
     begun = time.monotonic() - record.seconds
     try:
         with progress_bar(progress, "training", total) as advance, _undisturbed(model):
@@ -197,8 +202,8 @@ def fit(
                     if checkpoint is not None:
                         record.write(checkpoint)
     except KeyboardInterrupt as stop:
-        raise Interrupted(_history(record, data, optimizer, "interrupted")) from stop
-    return _history(record, data, optimizer, record.stopped)
+        raise Interrupted(_history(record, data, optimizer, said_loss, "interrupted")) from stop
+    return _history(record, data, optimizer, said_loss, record.stopped)
 
 
 def _fitting(model: Any, data: Any, optimizer: Any) -> None:
@@ -214,6 +219,52 @@ def _fitting(model: Any, data: Any, optimizer: Any) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     if not any(id(p) in own and p.requires_grad for group in optimizer.param_groups for p in group["params"]):
         raise InputError("the optimizer has no parameter of the model that requires a gradient; nothing would learn")
+    for number, group in enumerate(optimizer.param_groups):
+        if not isinstance(group.get("lr"), Real | torch.Tensor):
+            raise InputError(f"lr of group {number} of the optimizer is {group.get('lr')!r}; give a number")
+
+
+def _called(monitors: Any, schedulers: Any, penalty: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Monitors and schedulers as tuples; InputError for what cannot be called."""
+    found = []
+    for name, given in (("monitors", monitors), ("schedulers", schedulers)):
+        try:
+            found.append(tuple(given))
+        except TypeError:
+            raise InputError(f"{name} is {given!r:.60}; give a list of them") from None
+    for monitor in found[0]:
+        if not callable(monitor):
+            raise InputError(f"monitors holds {monitor!r:.60}; give functions of an epoch")
+    for scheduler in found[1]:
+        if not callable(getattr(scheduler, "step", None)):
+            raise InputError(f"schedulers holds {scheduler!r:.60}; give schedulers of torch, or objects with step()")
+    if penalty is not None and not callable(penalty):
+        raise InputError(f"penalty is {penalty!r:.60}; give a function of (x, model), as JacobianPenalty(0.01)")
+    return found[0], found[1]
+
+
+def _shapes(model: torch.nn.Module, data: Data, named_loss: bool) -> None:
+    """InputError before training for inputs that the model does not take, and classes that it has no output for."""
+    with _undisturbed(model), torch.no_grad():
+        model.train(False)
+        try:
+            output = model(data.X[:2])
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            first = next((tuple(p.shape) for p in model.parameters() if p.ndim > 1), ())
+            raise InputError(
+                f"the model does not take inputs of shape {tuple(data.X.shape[1:])} (its first weights have shape "
+                f"{first}): {error}"
+            ) from error
+    for name, y in (("y", data.y), ("y_test", data.y_test)):
+        if not named_loss or y.dtype.is_floating_point or y.ndim != 1 or output.ndim != 2 or not len(y):
+            continue
+        if int(y.max()) >= output.shape[1]:
+            raise InputError(
+                f"{name} holds classes up to {int(y.max())}; the model returns shape {tuple(output.shape)}, "
+                f"for classes 0..{output.shape[1] - 1}; give it more outputs"
+            )
 
 
 def _at_home(data: Data, model: torch.nn.Module) -> Data:
@@ -247,7 +298,7 @@ def _numbers(said: Any, row: Mapping[str, float], monitor: Any) -> dict[str, flo
     return {str(name): float(value) for name, value in said.items()}
 
 
-def _history(record: Record, data: Data, optimizer: torch.optim.Optimizer, stopped: str) -> xarray.Dataset:
+def _history(record: Record, data: Data, optimizer: torch.optim.Optimizer, loss: str, stopped: str) -> xarray.Dataset:
     names = dict.fromkeys(name for row in record.rows for name in row if name != "epoch")
     columns = {name: [row.get(name, nan) for row in record.rows] for name in names}
     kinds = {"step": np.int64}
@@ -265,7 +316,7 @@ def _history(record: Record, data: Data, optimizer: torch.optim.Optimizer, stopp
             "kind": "training",
             "seed": record.settings["seed"],
             "batch": record.settings["batch"],
-            "loss": record.settings["loss"],
+            "loss": loss,
             "optimizer": type(optimizer).__name__,
             "data": data.name,
             "stopped": stopped,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
+from types import CodeType
 from typing import Any
 
 import torch
@@ -37,6 +40,8 @@ class Record:
         self.settings = dict(settings)
         self.model, self.optimizer = model, optimizer
         self.others = {name: thing for name, thing in others.items() if has_state(thing)}
+        self.begun = _hyperparameters(optimizer.param_groups)
+        self.parameters = _parameters(model, optimizer)
         self.epoch = self.step = 0
         self.seconds = 0.0
         self.stopped = ""
@@ -48,6 +53,8 @@ class Record:
             {
                 "training": {
                     "settings": self.settings,
+                    "begun": self.begun,
+                    "parameters": self.parameters,
                     "epoch": self.epoch,
                     "step": self.step,
                     "seconds": self.seconds,
@@ -86,7 +93,7 @@ class Record:
         for name, thing in self.others.items():
             thing.load_state_dict(state["others"][name])
         self.epoch, self.step, self.seconds = done["epoch"], done["step"], done["seconds"]
-        self.stopped, self.rows = done["stopped"], done["rows"]
+        self.stopped, self.rows, self.begun = done["stopped"], done["rows"], done["begun"]
 
     def _fits(self, path: Any, state: Mapping[str, Any]) -> None:
         """Nothing is loaded before everything is known to fit."""
@@ -98,6 +105,23 @@ class Record:
         groups = [len(group["params"]) for group in self.optimizer.state_dict()["param_groups"]]
         if [len(group["params"]) for group in state["optimizer"]["param_groups"]] != groups:
             raise InputError(f"{path} is of an optimizer with other groups of parameters; give another path")
+        # torch gives states to parameters by their number alone
+        for number, pair in enumerate(zip_longest(state["training"].get("parameters", []), self.parameters)):
+            if pair[0] != pair[1]:
+                raise InputError(
+                    f"{path} is of an optimizer whose group {number} has the parameters {pair[0]}, here {pair[1]}; "
+                    "give them in the same order, or another path"
+                )
+        # the rates of now, too: the same optimizer, which a scheduler has lowered since, goes on after Ctrl-C
+        before: list[dict[str, str]] = state["training"].get("begun", [])
+        if self.begun not in (before, _hyperparameters(state["optimizer"]["param_groups"])):
+            for number, (old, new) in enumerate(zip(before, self.begun, strict=True)):
+                for name in {**old, **new}:
+                    if old.get(name) != new.get(name):
+                        raise InputError(
+                            f"{path} is of a training that began with {name} = {old.get(name)} in group {number} of "
+                            f"the optimizer, not {new.get(name)}; give another path"
+                        )
         if set(state["others"]) != set(self.others):
             raise InputError(
                 f"{path} holds the states of {sorted(state['others'])}, here are {sorted(self.others)}; give the same "
@@ -108,6 +132,69 @@ class Record:
 def _outline(state: Mapping[str, Any]) -> dict[str, str]:
     """Shapes and dtypes of what a model holds."""
     return {name: f"{tuple(t.shape)} of {t.dtype}" for name, t in state.items() if isinstance(t, Tensor)}
+
+
+def _hyperparameters(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Those of each group as text, with the learning rate that it had before schedulers of torch."""
+    found = []
+    for group in groups:
+        kept = {name: told(value) for name, value in group.items() if name not in ("params", "param_names")}
+        found.append({**kept, "lr": kept.pop("initial_lr", kept.get("lr", ""))})
+    return found
+
+
+def _parameters(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list[list[str]]:
+    """Names in the model of the parameters of each group; the shape of what is not in it."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [[names.get(id(p), str(tuple(p.shape))) for p in group["params"]] for group in optimizer.param_groups]
+
+
+def told(thing: Any) -> str:
+    """What can be said of a setting, a function or an object without running it, the same in every process.
+
+    Functions by name, code and the numbers and functions that they hold; objects by what they print of themselves.
+    """
+    if isinstance(thing, Tensor):
+        return repr(thing.item()) if thing.numel() == 1 else f"Tensor{tuple(thing.shape)}"
+    if isinstance(thing, (tuple, list)):
+        return f"({', '.join(map(told, thing))})"
+    if isinstance(thing, partial):
+        return f"{told(thing.func)} with {told(thing.args)}, {told(list(thing.keywords.items()))}"
+    if isinstance(getattr(thing, "__code__", None), CodeType):
+        held = [*_held(thing), *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).items()]
+        seen = hashlib.sha256(_code(thing.__code__) + repr(list(map(_plain, held))).encode())
+        return f"{thing.__qualname__} {seen.hexdigest()[:8]}"
+    text = repr(thing)
+    if " at 0x" not in text:  # an address is another one in the next process
+        return text
+    return str(getattr(thing, "__qualname__", type(thing).__qualname__))
+
+
+def _held(function: Any) -> list[Any]:
+    """What the variables of a function hold that come from around it; none where they are not set yet."""
+    found = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:
+            found.append(None)
+    return found
+
+
+def _plain(value: Any) -> str:
+    """Numbers and text as they are; of all else, which may change while a training runs, the kind."""
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_plain, value))})"
+    if isinstance(getattr(value, "__code__", None), CodeType):
+        return f"{value.__qualname__} {hashlib.sha256(_code(value.__code__)).hexdigest()}"
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _code(code: CodeType) -> bytes:
+    inner = [_code(const) if isinstance(const, CodeType) else _plain(const).encode() for const in code.co_consts]
+    return b"\0".join([code.co_code, repr(code.co_names).encode(), *inner])
 
 
 def has_state(thing: Any) -> bool:
@@ -123,10 +210,9 @@ def named(schedulers: Sequence[Any], monitors: Sequence[Any], penalty: Any) -> d
 
 
 def mark_of(*tensors: Tensor) -> str:
-    """A short mark by which data are known again: the first and last rows, and all of what is one number a row."""
+    """A short mark by which data are known again, of all their bytes."""
     seen = hashlib.sha256()
     for tensor in tensors:
-        rows = tensor if tensor.ndim == 1 else torch.stack([tensor[0], tensor[-1]]) if len(tensor) else tensor
         seen.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        seen.update(rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        seen.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return seen.hexdigest()[:16]

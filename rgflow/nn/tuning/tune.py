@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rgflow.checks import not_negative, positive, whole
 from rgflow.errors import AccuracyError, InputError, UnknownName
 from rgflow.labelled import dataset
+from rgflow.nn.models.layers import mark_changed
 from rgflow.nn.probes.blocks import chosen
 from rgflow.nn.probes.capture import check_separate, checked_inputs, outputs
 from rgflow.nn.probes.labels import measured
@@ -90,7 +91,8 @@ def tune(
     is minimised over one factor a_l for the weights of each block (and one for its biases if kappa > 0), with J
     measured by random projections on these inputs and the drawn weights as they are. The factors are then multiplied
     into the parameters: the module keeps its kind and is changed in place. Nothing is assumed of its layers; what
-    counts as a block ends at the output of one of ``modules``.
+    counts as a block ends at the output of one of ``modules``. A model of :func:`rgflow.nn.build` is no draw of its
+    description afterwards: ``model.net`` is None.
 
     Parameters
     ----------
@@ -175,6 +177,7 @@ def tune(
     if how == "blocks":
         _accept(blocks, after, allowed)
     blocks.keep(a, a_b)
+    mark_changed(module, "tune")
     about = {"method": how, "kernel": kappa, "projections": count, "inputs": len(x), "seed": seed_text(sequence)}
     return Tuned(_table(blocks, a, a_b, before, after, about))
 
