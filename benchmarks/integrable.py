@@ -165,35 +165,33 @@ def naive(data: rg.nn.Data, layers: int, width: int, seed: int) -> dict[str, Any
     )
 
 
-def learn(data: rg.nn.Data, family: str, activation: str, width: int, seed: int) -> dict[str, Any]:
-    """600 steps; the first with calibrated rates where the family has some."""
-    x, x_test = images(data)
+def begun(
+    x: torch.Tensor, y: torch.Tensor, family: str, activation: str, width: int, seed: int, steps: int
+) -> tuple[nn.Sequential, list[float]]:
+    """Seven layers after so many steps, and their losses; the first with calibrated rates where the family has some."""
     draws = torch.Generator().manual_seed(seed)
     module = network(7, width, x.shape[1], activation)
     done = parametrized(module, family, seed, RATE, activation)
     order = torch.randperm(len(x), generator=draws)
     if done.switches:
-        done = calibrate(done, x, data.y, order)
+        done = calibrate(done, x, y, order)
     optimizer = torch.optim.SGD(done.groups)
     if done.switches:
         done.first_step(optimizer)
-    losses = train(module, optimizer, x, data.y, BATCH, STEPS, order, draws)
+    return module, train(module, optimizer, x, y, BATCH, steps, order, draws)
+
+
+def learn(data: rg.nn.Data, family: str, activation: str, width: int, seed: int) -> dict[str, Any]:
+    """600 steps."""
+    x, x_test = images(data)
+    module, losses = begun(x, data.y, family, activation, width, seed, STEPS)
     return {"loss": losses[:: STEPS // 60], "last_loss": losses[-1]} | tested(module, x_test, data.y_test)
 
 
 def ranks(data: rg.nn.Data, family: str, activation: str, width: int, seed: int) -> dict[str, Any]:
     """Of z^1..z^6 after the first step."""
     x, x_test = images(data)
-    draws = torch.Generator().manual_seed(seed)
-    module = network(7, width, x.shape[1], activation)
-    done = parametrized(module, family, seed, RATE, activation)
-    order = torch.randperm(len(x), generator=draws)
-    if done.switches:
-        done = calibrate(done, x, data.y, order)
-    optimizer = torch.optim.SGD(done.groups)
-    if done.switches:
-        done.first_step(optimizer)
-    train(module, optimizer, x, data.y, BATCH, 1, order, draws)
+    module, _ = begun(x, data.y, family, activation, width, seed, 1)
     found = rg.nn.ranks(module, x_test[:5000], modules=[str(2 * i) for i in range(6)])
     return {name: found[name].values.tolist() for name in ("rank", "effective_rank")}
 

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rate_grids import Rows
+from rate_grids import Rows, summary_of, trained
 from torch import nn
 
 import rgflow as rg
 from rgflow.plots import write_picture
 from rgflow.plots.transfer import plot_transfer
-from rgflow.scaling.transfer import best_rates, rate_shift
+from rgflow.scaling.transfer import best_rates
 
 WIDTHS = (64, 128, 256, 512)
 FAMILIES = ("standard", "mup", "s = 1/2")
@@ -76,16 +76,7 @@ def measure(family: str, width: int, log2_rate: float, seed: int, epochs: int = 
         optimizer="adam", activation="relu", seed=seed, **depth,
     )  # fmt: skip
     data, optimizer = rg.nn.digits(), torch.optim.Adam(done.groups)
-    steps = epochs * (len(data.X) // BATCH)
-    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    falling.every_step = True  # type: ignore[attr-defined]
-    history = rg.nn.fit(
-        model, data, optimizer=optimizer, epochs=epochs, every=epochs, batch=BATCH, seed=seed, schedulers=[falling],
-        progress=False,
-    )  # fmt: skip
-    last = history.isel(epoch=-1)
-    found = {name: round(float(last[name]), 6) for name in ("train_loss", "test_loss", "test_accuracy")}
-    return {"layers": layers, **found, "seconds": round(float(last["seconds"]), 2)}
+    return {"layers": layers, **trained(model, data, optimizer, epochs, BATCH, seed)}
 
 
 def main() -> None:
@@ -99,16 +90,7 @@ def main() -> None:
     runs = runs.assign_coords(rate=2.0 ** runs["rate"]).sel(family=list(FAMILIES))
     best = best_rates(runs)
     print(best)
-    summary = {
-        family: {
-            "best": [round(float(x), 6) for x in best["best"].sel(family=family)],
-            "best_se": [round(float(x), 6) for x in best["best_se"].sel(family=family)],
-            "lowest": [round(float(x), 6) for x in best["lowest"].sel(family=family)],
-            "moves": round(float(rate_shift(best["best"].sel(family=family))), 3),
-            "lowest_moves": round(float(rate_shift(best["lowest"].sel(family=family))), 3),
-        }
-        for family in FAMILIES
-    }
+    summary = summary_of(best, "family", "width")
     rows.write(summary=summary)
     print(summary)
     write_picture(plot_transfer(runs, label="learning rate at width 64"), path.with_suffix(".png"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray
 
 import rgflow as rg
@@ -66,3 +67,30 @@ class Rows:
             place = tuple(coords[dim].index(row[dim]) for dim in dims)
             loss[place] = np.inf if row[value] is None else row[value]
         return xarray.Dataset({"loss": (dims, loss)}, coords)
+
+
+def trained(
+    model: torch.nn.Module, data: rg.nn.Data, optimizer: torch.optim.Optimizer, epochs: int, batch: int, seed: int
+) -> dict[str, float]:
+    """What a model comes to after so many epochs, at rates that fall linearly to 0."""
+    steps = epochs * (len(data.X) // batch)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    falling.every_step = True  # type: ignore[attr-defined]
+    history = rg.nn.fit(
+        model, data, optimizer=optimizer, epochs=epochs, every=epochs, batch=batch, seed=seed, schedulers=[falling],
+        progress=False,
+    )  # fmt: skip
+    last = history.isel(epoch=-1)
+    found = {name: round(float(last[name]), 6) for name in ("train_loss", "test_loss", "test_accuracy")}
+    return {**found, "seconds": round(float(last["seconds"]), 2)}
+
+
+def summary_of(best: xarray.Dataset, panel: str, curve: str) -> dict[str, dict[str, Any]]:
+    """Of every panel the best rates over curves, and by what factor they move."""
+    found = {}
+    for name in best[panel].values:
+        here = best.sel({panel: name})
+        rates = {key: [round(float(x), 6) for x in here[key]] for key in ("best", "best_se", "lowest")}
+        moves = {"moves": here["best"], "lowest_moves": here["lowest"]}
+        found[str(name)] = rates | {key: round(float(rg.rate_shift(x, curve)), 3) for key, x in moves.items()}
+    return found

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rate_grids import Rows
+from rate_grids import Rows, summary_of, trained
 
 import rgflow as rg
 from rgflow.plots import write_picture
 from rgflow.plots.transfer import plot_transfer
-from rgflow.scaling.transfer import best_rates, rate_shift
+from rgflow.scaling.transfer import best_rates
 
 BLOCKS = (4, 16)
 SCALINGS = ("plain", "scaled")
@@ -59,16 +59,7 @@ def measure(scaled: str, blocks: int, log2_rate: float, seed: int, epochs: int =
     optimizer = torch.optim.AdamW(rg.nn.transformer_groups(model, 2.0**log2_rate))
     flat = rg.nn.digits()
     data = replace(flat, X=flat.X.unflatten(1, (TOKENS, -1)), X_test=flat.X_test.unflatten(1, (TOKENS, -1)))
-    steps = epochs * (len(data.X) // BATCH)
-    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    falling.every_step = True  # type: ignore[attr-defined]
-    history = rg.nn.fit(
-        model, data, optimizer=optimizer, epochs=epochs, every=epochs, batch=BATCH, seed=seed, schedulers=[falling],
-        progress=False,
-    )  # fmt: skip
-    last = history.isel(epoch=-1)
-    found = {name: round(float(last[name]), 6) for name in ("train_loss", "test_loss", "test_accuracy")}
-    return {**found, "seconds": round(float(last["seconds"]), 2)}
+    return trained(model, data, optimizer, epochs, BATCH, seed)
 
 
 def main() -> None:
@@ -82,16 +73,7 @@ def main() -> None:
     runs = runs.assign_coords(rate=2.0 ** runs["rate"])
     best = best_rates(runs)
     print(best)
-    summary = {
-        kind: {
-            "best": [round(float(x), 5) for x in best["best"].sel(scaled=kind)],
-            "best_se": [round(float(x), 5) for x in best["best_se"].sel(scaled=kind)],
-            "lowest": [round(float(x), 5) for x in best["lowest"].sel(scaled=kind)],
-            "moves": round(float(rate_shift(best["best"].sel(scaled=kind), "blocks")), 3),
-            "lowest_moves": round(float(rate_shift(best["lowest"].sel(scaled=kind), "blocks")), 3),
-        }
-        for kind in SCALINGS
-    }
+    summary = summary_of(best, "scaled", "blocks")
     rows.write(summary=summary)
     print(summary)
     write_picture(plot_transfer(runs, panels="scaled", curves="blocks"), path.with_suffix(".png"))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from rgflow.nn.modes import resting
 from rgflow.nn.training.data import Data
 from rgflow.nn.training.losses import Loss
 from rgflow.nn.training.resume import has_state
@@ -62,15 +63,11 @@ class Full:
     @contextmanager
     def _still(self) -> Iterator[None]:
         """Modes of modules and what a penalty draws are afterwards what they were."""
-        mode = [(module, module.training) for module in self.model.modules()]
         drawn = self.penalty.state_dict() if has_state(self.penalty) else None  # type: ignore[attr-defined]
-        self.model.train(False)
         try:
-            with torch.enable_grad():
+            with resting(self.model), torch.enable_grad():
                 yield
         finally:
-            for module, training in mode:
-                module.training = training
             if drawn is not None:
                 self.penalty.load_state_dict(drawn)  # type: ignore[attr-defined]
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from rgflow.activations import Activation
 from rgflow.activations import activation as find_activation
-from rgflow.activations.formula import Add, Call, Mul, Node, Num, Pi, Pow, Z, has_z
+from rgflow.activations.formula import Add, Call, Mul, Node, Pow, Z, has_z
+from rgflow.activations.values import value_at
 
 Function = Callable[[Tensor], Tensor]
 
@@ -109,7 +110,7 @@ def _by_pieces(activation: Activation) -> Function:
             here = torch.ones_like(z, dtype=torch.bool) if i == 0 else ~(z < kinks[i - 1])
             only = here if i == len(kinks) else here & (z < kinks[i])
             if not varies:
-                value = torch.full_like(z, _constant(piece))
+                value = torch.full_like(z, value_at(piece, 0.0))
             else:
                 value = _value(piece, z if not kinks else torch.where(only, z, inside[i]), {})
             out = value if out is None else torch.where(here, value, out)
@@ -142,36 +143,18 @@ def _evaluated(node: Node, z: Tensor, done: dict[Node, Tensor]) -> Tensor:
             return z
         case Add(args):
             moving = [_value(arg, z, done) for arg in args if has_z(arg)]
-            constant = sum(_constant(arg) for arg in args if not has_z(arg))
+            constant = sum(value_at(arg, 0.0) for arg in args if not has_z(arg))
             out = sum(moving[1:], start=moving[0])
             return out + constant if constant else out
         case Mul(args):
             factors = [_value(arg, z, done) for arg in args if has_z(arg)]
-            constant = math.prod(_constant(arg) for arg in args if not has_z(arg))
+            constant = math.prod(value_at(arg, 0.0) for arg in args if not has_z(arg))
             return math.prod(factors[1:], start=constant * factors[0] if constant != 1.0 else factors[0])
         case Pow(base, exponent):
             inner = _value(base, z, done)
             return inner ** (int(exponent) if exponent.denominator == 1 else float(exponent))
         case Call(name, (arg,)):
             return FUNCTIONS[name](_value(arg, z, done))
-    raise AssertionError(node)
-
-
-def _constant(node: Node) -> float:
-    """A part without z."""
-    match node:
-        case Num(value):
-            return float(value)
-        case Pi():
-            return math.pi
-        case Add(args):
-            return math.fsum(map(_constant, args))
-        case Mul(args):
-            return math.prod(map(_constant, args))
-        case Pow(base, exponent):
-            return float(_constant(base) ** float(exponent))
-        case Call(name, (arg,)):
-            return float(FUNCTIONS[name](torch.tensor(_constant(arg), dtype=torch.float64)))
     raise AssertionError(node)
 
 

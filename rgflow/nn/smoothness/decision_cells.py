@@ -10,7 +10,8 @@ import torch
 from rgflow.checks import not_negative, whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
-from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved, resting
+from rgflow.nn.modes import resting
+from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved
 
 if TYPE_CHECKING:
     import xarray

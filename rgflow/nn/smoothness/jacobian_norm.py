@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,15 +138,3 @@ def _exact(model: torch.nn.Module, part: Tensor, side: str) -> Tensor:
 def _passed(model: torch.nn.Module, part: Tensor) -> tuple[Tensor, Tensor]:
     x = tracked(part)
     return x, model(x)
-
-
-@contextmanager
-def resting(model: torch.nn.Module) -> Iterator[None]:
-    """The model in eval mode; afterwards every module in the mode in which it was."""
-    before = [(module, module.training) for module in model.modules()]
-    try:
-        model.train(False)
-        yield
-    finally:
-        for module, training in before:
-            module.training = training

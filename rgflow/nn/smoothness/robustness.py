@@ -12,8 +12,9 @@ from rgflow.checks import positive, whole
 from rgflow.errors import InputError, UnknownName
 from rgflow.labelled import dataset
 from rgflow.network.inputs import finite
+from rgflow.nn.modes import resting
 from rgflow.nn.smoothness.directions import generator
-from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved, resting
+from rgflow.nn.smoothness.jacobian_norm import finite_outputs, moved
 from rgflow.progress import progress_bar
 from rgflow.seeds import seed_sequence, seed_text
 

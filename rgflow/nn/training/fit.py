@@ -17,6 +17,7 @@ import torch
 from rgflow.checks import whole
 from rgflow.errors import InputError
 from rgflow.labelled import dataset
+from rgflow.nn.modes import kept_modes
 from rgflow.nn.training.data import Data
 from rgflow.nn.training.epochs import Epochs, Penalty
 from rgflow.nn.training.losses import Loss, loss_function
@@ -275,14 +276,9 @@ def _at_home(data: Data, model: torch.nn.Module) -> Data:
 @contextmanager
 def _undisturbed(model: torch.nn.Module) -> Iterator[None]:
     """Modes of modules and global random numbers are afterwards what they were before."""
-    mode = [(module, module.training) for module in model.modules()]
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        for module, training in mode:
-            module.training = training
+    with kept_modes(model), torch.random.fork_rng(devices):
+        yield
 
 
 def _numbers(said: Any, row: Mapping[str, float], monitor: Any) -> dict[str, float]:
