@@ -29,9 +29,8 @@ and (4.40), (4.42), (4.43) for its connected four-point function, which is V aft
 alone. The numbers of the recursions for general depth have not been seen.
 """
 
-from fractions import Fraction
-
 from paper import C_W, K_1, C_b, E, Equation, K, V, b1, b2, b3, b4, dds, ds, r, s, show
+from rows import row
 
 SOURCES = {
     "K": "PDLT chapter 4, recursion of the kernel (number not seen; second layer (4.37), (4.41))",
@@ -39,36 +38,42 @@ SOURCES = {
     "K_1": "PDLT chapter 4, next-to-leading order of the kernel, G^{1} (number not seen)",
 }
 
-MANY = (
-    Equation(K[1, 2], C_b + C_W * E(s(1) * s(2)), SOURCES["K"]),
-    Equation(
-        V[1, 2, 3, 4],
-        C_W**2 * (E(s(1) * s(2) * s(3) * s(4)) - E(s(1) * s(2)) * E(s(3) * s(4)))
-        + r * C_W**2 / 4 * V[b1, b2, b3, b4] * E(s(1) * s(2), d=(b1, b2)) * E(s(3) * s(4), d=(b3, b4)),
-        SOURCES["V"],
-    ),
-    Equation(
-        K_1[1, 2],
-        C_W
-        * r
-        * (
-            Fraction(1, 2) * K_1[b1, b2] * E(s(1) * s(2), d=(b1, b2))
-            + Fraction(1, 8) * V[b1, b2, b3, b4] * E(s(1) * s(2), d=(b1, b2, b3, b4))
-        ),
-        SOURCES["K_1"],
-    ),
-)
+EXACT = "tests/oracles/exact_brackets.py: exact averages of polynomials, put into the formulas of tests/sources/pdlt.py"
+
+
+@row("pdlt/kernel", witness=EXACT)
+def kernel() -> tuple[Equation, ...]:
+    typed = C_b + C_W * E(s(1) * s(2))
+    typed_for_one = C_b + C_W * g
+    return Equation(K[1, 2], typed, SOURCES["K"]), Equation(K, typed_for_one, SOURCES["K"])
+
+
+@row("pdlt/four_point_vertex", witness=EXACT)
+def four_point_vertex() -> tuple[Equation, ...]:
+    typed = (
+        C_W**2 * E(s(1) * s(2) * s(3) * s(4))
+        - C_W**2 * E(s(1) * s(2)) * E(s(3) * s(4))
+        + r * C_W**2 / 4 * V[b1, b2, b3, b4] * E(s(1) * s(2), d=(b1, b2)) * E(s(3) * s(4), d=(b3, b4))
+    )
+    typed_for_one = C_W**2 * E(s**4) - C_W**2 * g**2 + r * chi_parallel**2 * V
+    return Equation(V[1, 2, 3, 4], typed, SOURCES["V"]), Equation(V, typed_for_one, SOURCES["V"])
+
+
+@row("pdlt/kernel_correction", witness=EXACT)
+def kernel_correction() -> tuple[Equation, ...]:
+    typed = r * C_W / 2 * K_1[b1, b2] * E(s(1) * s(2), d=(b1, b2)) + r * C_W / 8 * V[b1, b2, b3, b4] * E(
+        s(1) * s(2), d=(b1, b2, b3, b4)
+    )
+    typed_for_one = r * chi_parallel * K_1 + r * half_curvature * V
+    return Equation(K_1[1, 2], typed, SOURCES["K_1"]), Equation(K_1, typed_for_one, SOURCES["K_1"])
+
 
 # One input: the parallel susceptibility C_W g'(K), and j/(8 K^2) = C_W g''(K) / 2, as averages of derivatives
 g = E(s * s)
 chi_parallel = C_W * E(ds * ds + s * dds)
 half_curvature = C_W * E(s * s, d=4) / 8
 
-ONE = (
-    Equation(K, C_b + C_W * g, SOURCES["K"]),
-    Equation(V, C_W**2 * (E(s**4) - g**2) + r * chi_parallel**2 * V, SOURCES["V"]),
-    Equation(K_1, r * (chi_parallel * K_1 + half_curvature * V), SOURCES["K_1"]),
-)
+MANY, ONE = zip(*(equations() for equations in (kernel, four_point_vertex, kernel_correction)), strict=True)
 
 if __name__ == "__main__":
     show(*MANY, *ONE)
