@@ -28,7 +28,11 @@ Engine: rg.aspect_ratio (nu from the derived recursions, J_m from all moments th
 Sources: PDLT appendices A and B as its public code has them (equation numbers not seen).
 """
 
+from functools import cache
+
+import numpy as np
 import sympy as sp
+from rows import row
 
 import rgflow as rg
 
@@ -54,6 +58,7 @@ def mean(polynomial: sp.Expr) -> sp.Expr:
     return sp.factor(sum(c * sp.prod([m + 2 * i for i in range(k)]) for (k,), c in terms))
 
 
+@cache
 def negentropy() -> sp.Expr:
     """J_m through v^3, from derivatives of the Gaussian in its variance."""
     ratio = (1 + xi) ** (-m / 2) * sp.exp(x * xi / (2 * (1 + xi)))
@@ -114,6 +119,128 @@ def truncated() -> None:
     assert found.mixture(2 * found.best_ratio) > 2 * found.mixture()
     assert found.series(2 * found.best_ratio) < 0
     print(f"at r*: {found.series():.4g} nats by the series, {found.mixture():.4g} by the mixture that it approximates")
+
+
+# Rows of the book ----------------------------------------------------------------------------------------------------
+
+MIXTURE = "tests/predict/test_information.py: entropies of scale mixtures by quadrature"
+FLOWS = "tests/universality/test_power_laws.py: flows of thousands of layers"
+
+
+@row("pdlt/negentropy_series", witness=MIXTURE)
+def negentropy_series():
+    typed = m * (m + 2) * v**2 / 16 - m * (m + 2) * (m + 8) * v**3 / 48
+    found = negentropy()
+    assert sp.expand(found - typed) == 0
+    return {"J": sp.factor(found)}
+
+
+@row("pdlt/mutual_information", witness=MIXTURE)
+def mutual_information():
+    typed = a * b * v**2 / 8 - a * b * (20 + 3 * (a + b)) * v**3 / 48
+    J = negentropy()
+    found = J.subs(m, a + b) - J.subs(m, a) - J.subs(m, b)
+    assert sp.expand(found - typed) == 0
+    return {"I": sp.factor(found)}
+
+
+@row("pdlt/optimal_aspect_ratio", witness=MIXTURE)
+def optimal_aspect_ratio():
+    for activation, n_out in (("relu", 1), ("tanh", 3), ("linear", 10)):
+        found = rg.aspect_ratio(activation, n_out)
+        typed = 4 / (20 + 3 * n_out) / float(found.nu)
+        assert abs(found.best_ratio - typed) < 1e-12
+    return {"linear, ten outputs": found.best_ratio}
+
+
+@row("pdlt/nu_scale_invariant", witness=FLOWS)
+def nu_scale_invariant():
+    slope = sp.Rational(3, 10)
+    for activation, low in ((rg.activation("relu"), 0), (rg.activation("leaky_relu", slope=0.3), slope), ("linear", 1)):
+        A_2, A_4 = (1 + low**2) / sp.Integer(2), (1 + low**4) / sp.Integer(2)
+        typed = 3 * A_4 / A_2**2 - 1
+        assert abs(float(rg.aspect_ratio(activation).nu) - float(typed)) < 1e-12
+    typed_relu, typed_linear = 5, 2
+    assert rg.aspect_ratio("relu").nu == typed_relu
+    assert rg.aspect_ratio("linear").nu == typed_linear
+    return {"relu": rg.aspect_ratio("relu").nu, "linear": rg.aspect_ratio("linear").nu}
+
+
+@row("pdlt/nu_k_star_zero", witness=FLOWS)
+def nu_k_star_zero():
+    typed = sp.Rational(2, 3)
+    for activation in ("tanh", "sin", "erf"):
+        assert abs(float(rg.aspect_ratio(activation).nu - typed)) < 1e-12
+    return {"tanh, sin, erf": rg.aspect_ratio("tanh").nu}
+
+
+def ratios_of(typed: dict[str, float], n_out: int, digits: int) -> dict[str, float]:
+    found = {activation: rg.aspect_ratio(activation, n_out).best_ratio for activation in typed}
+    for activation, value in typed.items():
+        assert abs(found[activation] - value) <= 0.5001 * 10.0**-digits, activation
+    return found
+
+
+@row("pdlt/optimal_aspect_ratio_values", witness=MIXTURE)
+def ratios_of_one():
+    typed = {
+        "relu": 0.034783, "linear": 0.086957, "tanh": 0.260870, "sin": 0.260870, "gelu": 0.035462, "swish": 0.035325,
+    }  # fmt: skip
+    return ratios_of(typed, 1, 6)
+
+
+@row("pdlt/optimal_aspect_ratio_values_ten", witness=MIXTURE)
+def ratios_of_ten():
+    typed = {"relu": 0.016, "linear": 0.04, "tanh": 0.12}
+    return ratios_of(typed, 10, 12)
+
+
+def exact_information(fluctuation: float) -> float:
+    """I(1; 1) of the mixture in which G/K is a gamma variable of this relative variance: entropies by quadrature."""
+    shape = 1 / fluctuation
+    nodes, weights = np.polynomial.laguerre.laggauss(90)
+    log_weights = np.log(weights) + (shape - 1) * np.log(nodes)
+    mixing = np.exp(log_weights - log_weights.max())
+    mixing, scales = mixing / mixing.sum(), nodes / shape
+
+    def entropy(outputs: int) -> float:
+        """Over the radius of so many outputs."""
+        t = np.linspace(1e-9, 14, 6001)
+        area = 2 if outputs == 1 else 2 * np.pi * t
+        density = sum(
+            w * np.exp(-(t**2) / 2 / g) / (2 * np.pi * g) ** (outputs / 2)
+            for w, g in zip(mixing, scales, strict=True)
+            if w > 1e-18
+        )
+        return float(np.trapezoid(-area * density * np.log(density), t))
+
+    return 2 * entropy(1) - entropy(2)
+
+
+def series_information(fluctuation: float) -> float:
+    """The two terms, for one neuron and another."""
+    J = negentropy()
+    return float((J.subs(m, 2) - 2 * J.subs(m, 1)).subs(v, fluctuation))
+
+
+@row("pdlt/mutual_information_values", witness=MIXTURE)
+def information_values():
+    """Exact for a gamma distribution of the metric; the other mixture of this variance differs at v^4."""
+    typed_series = {0.02: 4.57e-5, 0.05: 2.45e-4}
+    typed_exact = {0.02: 4.66e-5, 0.05: 2.63e-4}
+    for fluctuation in typed_series:
+        assert abs(series_information(fluctuation) / typed_series[fluctuation] - 1) < 0.003
+        assert abs(exact_information(fluctuation) / typed_exact[fluctuation] - 1) < 0.02
+    return {"series": series_information(0.05), "exact": exact_information(0.05)}
+
+
+@row("pdlt/mutual_information_does_not_peak", witness=MIXTURE)
+def information_does_not_peak():
+    typed_series = 7.1e-4
+    typed_exact = 9.2e-4
+    assert abs(series_information(0.1) / typed_series - 1) < 0.007
+    assert abs(exact_information(0.1) / typed_exact - 1) < 0.05
+    return {"series": series_information(0.1), "exact": exact_information(0.1)}
 
 
 if __name__ == "__main__":

@@ -31,8 +31,10 @@ sampled apart from this package: networks of width n = 256, whose own correction
 """
 
 import math
+from functools import cache
 
 import sympy as sp
+from rows import row
 
 import rgflow as rg
 
@@ -150,6 +152,166 @@ def relu() -> None:
     rate = rg.criticality("relu", rg.Residual(skip=0.8)).vertex_growth
     assert abs(rate / (with_memory(0.8, 401) - with_memory(0.8, 400)) - 1) < 1e-12
     print("relu, leaky relu, linear: equal to 2 (1 - gamma^4) k + (1 - gamma^2)^2 (Abar/A_2)^2 sum g(gamma^|l - m|)")
+
+
+# Rows of the book ----------------------------------------------------------------------------------------------------
+
+SAMPLES = "tests/sampling/test_every_kind.py: sampled residual networks"
+SKIP = sp.Symbol("skip", real=True)
+
+
+@row("pdlt/residual_susceptibility", witness=SAMPLES)
+def susceptibility():
+    """gamma^2 stands beside chi_perp in Theta'/Theta, and beside chi_parallel, squared, in V'/V."""
+    chi_parallel, chi_perp = C_W * dd / 2, C_W * ss2
+    typed = gamma**2 + chi_perp
+    typed_parallel = gamma**2 + chi_parallel
+    layer = rg.Residual()
+    theta = sp.expand(plain(rg.derive("Theta", layer=layer, closure="book").to_sympy()))
+    vertex = sp.expand(plain(rg.derive("V", layer=layer, closure="book").to_sympy()))
+    assert sp.expand(theta.coeff(Theta, 1) - typed) == 0
+    assert sp.expand(vertex.coeff(V, 1) - typed_parallel**2) == 0
+    return rg.derive("Theta", layer=layer, closure="book")
+
+
+@row("pdlt/residual_four_point_vertex", witness=SAMPLES)
+def four_point_vertex():
+    """<z^2 s^2> - K <s^2> = K^2 <d^2[s^2]> by parts."""
+    by_parts()
+    source = K**2 * dd
+    typed = (gamma**2 + C_W * dd / 2) ** 2 * V + 2 * gamma**2 * C_W * source + C_W**2 * s4 - C_W**2 * s2**2
+    found = rg.derive("V", layer=rg.Residual(), closure="book")
+    assert sp.expand(plain(found.to_sympy()) - typed) == 0
+    return found
+
+
+@row("pdlt/residual_critical_scale_invariant", witness=SAMPLES)
+def critical_scale_invariant():
+    for strength in (sp.Rational(1, 2), sp.Rational(-9, 10)):
+        typed = 1 - strength**2
+        for activation, A_2 in (("linear", 1), ("relu", sp.Rational(1, 2))):
+            found = rg.criticality(activation, rg.Residual(skip=float(strength))).point.values
+            assert sp.simplify(found["C_W"] * A_2 - typed) == 0
+            assert found["C_b"] == 0
+    return {"relu, skip -0.9": found["C_W"]}
+
+
+@row("pdlt/residual_critical_k_star_zero", witness=SAMPLES)
+def critical_k_star_zero():
+    for strength in (sp.Rational(1, 2), sp.Rational(-9, 10)):
+        typed = 1 - strength**2
+        typed_C_b = 0
+        for activation, slope in (("tanh", 1), ("erf", 2 / sp.sqrt(sp.pi))):
+            found = rg.criticality(activation, rg.Residual(skip=float(strength))).point.values
+            assert sp.simplify(found["C_W"] * slope**2 - typed) == 0
+            assert found["C_b"] == typed_C_b
+    return {"erf, skip -0.9": found["C_W"]}
+
+
+@row("pdlt/residual_nu_scale_invariant", witness="tests/universality/test_critical_layers.py: the flow in one time")
+def nu_scale_invariant():
+    """As published, in one time; with its memory relu grows faster (residual_full_closure)."""
+    l, k = sp.Symbol("l", integer=True, positive=True), sp.Symbol("k", positive=True)
+    for activation, rho in (("linear", 1), ("relu", 2)):
+        typed = (1 - SKIP**2) ** 2 * (3 * rho - 1) + 4 * SKIP**2 * (1 - SKIP**2)
+        found = rg.solve("V", activation, layer=rg.Residual(), skip="symbolic", closure="book")
+        assert sp.expand(found.expression - typed * k**2 * (l - 1)) == 0, activation
+    return {"V of relu": sp.factor(found.expression)}
+
+
+@row("pdlt/residual_nu_k_star_zero", witness=SAMPLES)
+def nu_k_star_zero():
+    l = sp.Symbol("l", integer=True, positive=True)
+    typed = sp.Rational(2, 3) - sp.Rational(2, 3) * SKIP**4
+    kernel, vertex = (rg.solve(name, "tanh", layer=rg.Residual(), skip="symbolic").expression for name in ("K", "V"))
+    assert sp.simplify(vertex / kernel**2 - typed * l) == 0
+    return {"V/K^2": sp.factor(sp.simplify(vertex / kernel**2))}
+
+
+@row("pdlt/residual_optimal_aspect_ratio", witness="tests/predict/test_aspect.py: nu of flows")
+def optimal_aspect_ratio():
+    found = []
+    for strength in (0.0, 0.9, 0.999):
+        found.append(rg.aspect_ratio("tanh", 2, layer=rg.Residual(skip=strength)).best_ratio)
+        nu = 2 / 3 * (1 - strength**4)
+        typed = 4 / (20 + 3 * 2) / nu
+        assert abs(found[-1] / typed - 1) < 1e-9
+    assert found[0] < found[1] < found[2] / 20
+    return {"skip 0, 0.9, 0.999": tuple(found)}
+
+
+@cache
+def vertex_of(activation: str, strength: float, k: int, closure: str = "full") -> float:
+    """V/K^2 after k residual layers."""
+    how = {"closure": "book"} if closure == "book" else {}
+    return float(rg.solve("V", activation, layer=rg.Residual(skip=strength), **how).at(k + 1, k=1.0))
+
+
+@row("pdlt/residual_full_closure", witness=SAMPLES)
+def full_closure():
+    def g(c):
+        return 2 / math.pi * ((1 + 2 * c * c) * math.asin(c) + 3 * c * math.sqrt(1 - c * c))
+
+    for activation, slopes in (("relu", (0, 1)), ("leaky_relu", (0.01, 1)), ("linear", (1, 1))):
+        for gamma, k in ((0.5, 4), (0.8, 12)):
+            share = (slopes[1] ** 2 - slopes[0] ** 2) / (slopes[1] ** 2 + slopes[0] ** 2)
+            odd = sum(g(gamma ** abs(i - j)) for i in range(k) for j in range(k))
+            typed = 2 * (1 - gamma**4) * k + (1 - gamma**2) ** 2 * share**2 * odd
+            assert abs(vertex_of(activation, gamma, k) / typed - 1) < 1e-12
+    return {"relu, skip 0.8, 12 layers": vertex_of("relu", 0.8, 12)}
+
+
+@row("pdlt/residual_odd_correlator", witness=SAMPLES)
+def odd_correlator():
+    """Read off V after two layers, where a pair of layers is one apart; and the average itself by integration."""
+
+    def typed(c):
+        return 2 / math.pi * (1 + 2 * c * c) * math.asin(c) + 6 / math.pi * c * math.sqrt(1 - c * c)
+
+    typed_at_one = 3
+    assert abs(typed(1.0) - typed_at_one) < 1e-12
+    for gamma in (0.3, 0.8):
+        two, one = vertex_of("relu", gamma, 2), vertex_of("relu", gamma, 1)
+        even = 2 * (1 - gamma**4)
+        alone = (one - even) / (1 - gamma**2) ** 2
+        apart = ((two - 2 * even) / (1 - gamma**2) ** 2 - 2 * alone) / 2
+        assert abs(alone - typed(1.0)) < 1e-11
+        assert abs(apart - typed(gamma)) < 1e-11
+    return {"g(0.8)": apart}
+
+
+def both(activation: str, strength: float, k: int) -> dict[str, float]:
+    return {closure: vertex_of(activation, strength, k, closure) for closure in ("book", "full")}
+
+
+def near(found: dict[str, float], typed: dict[str, float], digits: dict[str, float]) -> dict[str, float]:
+    for closure, value in typed.items():
+        assert abs(found[closure] - value) <= digits[closure], (closure, found)
+    return found
+
+
+@row("pdlt/residual_value_half", witness=SAMPLES)
+def value_half():
+    typed = {"book": 14.25, "full": 20.5}
+    return near(both("relu", 0.5, 4), typed, {"book": 0.005, "full": 0.05})
+
+
+@row("pdlt/residual_value_eight_tenths", witness=SAMPLES)
+def value_eight_tenths():
+    typed = {"book": 18.8, "full": 39.4}
+    return near(both("relu", 0.8, 12), typed, {"book": 0.05, "full": 0.05})
+
+
+@row("pdlt/residual_value_near_one", witness=SAMPLES)
+def value_near_one():
+    typed = {"book": 8.0, "full": 15.3}
+    return near(both("relu", 0.95, 20), typed, {"book": 0.05, "full": 0.05})
+
+
+@row("pdlt/residual_value_odd", witness=SAMPLES)
+def value_odd():
+    typed = {"book": 14.2, "full": 14.2}
+    return near(both("linear", 0.8, 12), typed, {"book": 0.05, "full": 0.05})
 
 
 if __name__ == "__main__":

@@ -23,7 +23,12 @@ Source: PDLT chapter 10 (equation numbers not seen). The covariance at the end o
 outputs that are trained step by step; nothing here knows of finite width.
 """
 
+import warnings
+from functools import cache
+
 import numpy as np
+import sympy as sp
+from rows import row
 
 import rgflow as rg
 
@@ -104,6 +109,158 @@ def stability() -> None:
     below, above = (np.abs(trained(theta, start, x * limit, 3000)[A] - TARGETS).max() for x in (0.99, 1.01))
     assert below < 1e-6 < 1 < above
     print(f"stable up to eta = {limit:.6f}: equal to 2/(largest eigenvalue)")
+
+
+# Rows of the book ----------------------------------------------------------------------------------------------------
+
+WITNESS = "tests/oracles/test_oracle_training.py: gradient descent step by step"
+BAYES = "tests/predict/test_posterior.py: importance averages over sampled networks"
+TASK = {"train": (INPUTS[A], TARGETS), "test": INPUTS[B]}
+
+
+@cache
+def problem():
+    """A network, its kernels, and a step of a quarter of the largest stable one."""
+    net = rg.MLP([2, 50, 50, 1], "sin", C_b=C_b, C_W=C_W, lambda_b=0.3, lambda_W=0.5)
+    K, theta = kernels(0.3, 0.5)
+    return net, K, theta, 0.5 / np.linalg.eigvalsh(theta[A, A]).max()
+
+
+@cache
+def posterior():
+    return rg.posterior(problem()[0], **TASK, noise=0.05)
+
+
+@row("pdlt/bayes_mean", witness=BAYES)
+def bayes_mean():
+    _, K, _, _ = problem()
+    inverse = np.linalg.inv(K[A, A] + 0.05 * np.eye(2))
+    typed = K[B, A] @ inverse @ TARGETS
+    found = posterior()["mean_infinite"].values.ravel()
+    np.testing.assert_allclose(found, typed, rtol=1e-11)
+    return {"posterior mean": found[0]}
+
+
+@row("pdlt/bayes_covariance", witness=BAYES)
+def bayes_covariance():
+    _, K, _, _ = problem()
+    inverse = np.linalg.inv(K[A, A] + 0.05 * np.eye(2))
+    typed = K[B, B] - K[B, A] @ inverse @ K[A, B]
+    found = np.ravel(posterior()["covariance_infinite"].values)
+    np.testing.assert_allclose(found, typed.ravel(), rtol=1e-10)
+    return {"posterior variance": found[0]}
+
+
+@row("pdlt/bayes_evidence", witness=BAYES)
+def bayes_evidence():
+    """Its logarithm, for one output."""
+    _, K, _, _ = problem()
+    noisy = K[A, A] + 0.05 * np.eye(2)
+    typed = -np.linalg.slogdet(2 * np.pi * noisy)[1] / 2 - TARGETS @ np.linalg.inv(noisy) @ TARGETS / 2
+    found = float(posterior()["log_evidence_infinite"])
+    np.testing.assert_allclose(found, typed, rtol=1e-11)
+    return {"log evidence": found}
+
+
+@row("pdlt/gradient_descent_dynamics", witness=WITNESS)
+def gradient_descent_dynamics():
+    """The mean over networks of what is affine in z: its start is 0 on average."""
+    net, _, H, eta = problem()
+    steps, inverse, one = 7, np.linalg.inv(H[A, A]), np.eye(2)
+    start = np.array([0.3, -0.2, 0.5])
+    decay = np.linalg.matrix_power(one - eta * H[A, A], steps)
+
+    def typed(z):
+        return z - H[:, A] @ inverse @ (one - decay) @ (z[A] - TARGETS)
+
+    np.testing.assert_allclose(trained(H, start, eta, steps), typed(start), rtol=1e-12)
+    ds = rg.trained(net, **TASK, learning_rate=eta, steps=steps)
+    np.testing.assert_allclose(ds["mean_infinite"].values.ravel(), typed(np.zeros(3))[B], rtol=1e-9)
+    return {"mean after 7 steps": float(ds["mean_infinite"].values.ravel()[0])}
+
+
+@cache
+def to_the_end():
+    net, _, _, eta = problem()
+    return rg.trained(net, **TASK, learning_rate=eta)
+
+
+@row("pdlt/gradient_descent_mean", witness=WITNESS)
+def gradient_descent_mean():
+    _, _, H, _ = problem()
+    typed = H[B, A] @ np.linalg.inv(H[A, A]) @ TARGETS
+    found = to_the_end()["mean_infinite"].values.ravel()
+    np.testing.assert_allclose(found, typed, rtol=1e-9)
+    return {"mean": found[0]}
+
+
+@row("pdlt/gradient_descent_covariance", witness=WITNESS)
+def gradient_descent_covariance():
+    _, K, H, _ = problem()
+    push = H[B, A] @ np.linalg.inv(H[A, A])
+    typed = K[B, B] - push @ K[A, B] - K[B, A] @ push.T + push @ K[A, A] @ push.T
+    found = to_the_end()["covariance_infinite"].values.ravel()
+    np.testing.assert_allclose(found, typed.ravel(), rtol=1e-9)
+    return {"variance": found[0]}
+
+
+@row("pdlt/last_layer_is_bayes", witness=BAYES)
+def last_layer_is_bayes():
+    """The rates of the last layer, as multiples of its C_b and C_W; none below."""
+    typed_rates = [0, 0, 1]
+    K, theta = kernels([C_b * x for x in typed_rates], [C_W * x for x in typed_rates])
+    np.testing.assert_allclose(theta, K, rtol=1e-12)
+    return {"Theta/K": theta[0, 0] / K[0, 0]}
+
+
+@row("pdlt/step_stability", witness=WITNESS)
+def step_stability():
+    """Just below the typed limit steps converge, just above they do not; the engine refuses those beyond it."""
+    wide = rg.MLP([2, 10**6, 10**6, 1], "sin", C_b=C_b, C_W=C_W, lambda_b=0.3, lambda_W=0.5)
+    _, _, theta, _ = problem()
+    typed = 2 / np.linalg.eigvalsh(theta[A, A]).max()
+    below, above = (np.abs(trained(theta, np.zeros(3), x * typed, 3000)[A] - TARGETS).max() for x in (0.99, 1.01))
+    assert below < 1e-6 < 1 < above
+    doubts = []
+    for x in (0.95, 1.05):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                rg.trained(wide, **TASK, learning_rate=x * typed)
+            doubts.append(False)
+        except (rg.RgflowError, rg.DomainWarning):
+            doubts.append(True)
+    assert doubts == [False, True]
+    return {"half of the largest eigenvalue": 1 / typed, "left after steps of 0.99 and 1.01": (below, above)}
+
+
+@row("pdlt/bias_variance", witness=WITNESS)
+def bias_variance():
+    """Exact for the outputs that are trained step by step: they are affine in the initial ones."""
+    _, K, theta, eta = problem()
+    y = 0.4
+    root = np.linalg.cholesky(K)
+    corners = np.array([s * np.sqrt(3) * root[:, i] for i in range(3) for s in (1, -1)])  # mean 0, covariance K
+    ends = trained(theta, corners, eta, 60)[:, 2]
+    typed = (ends.mean() - y) ** 2 + ends.var()
+    np.testing.assert_allclose(((ends - y) ** 2).mean(), typed, rtol=1e-12)
+    mean, variance = trained(theta, np.zeros(3), eta, 60)[2], ends.var()
+    return {"bias squared": (mean - y) ** 2, "variance": variance}
+
+
+@row("pdlt/linear_model_duality", witness="tests/predict/test_nearly_kernel.py: descent in the weights")
+def linear_model_duality():
+    """In fractions: the weights that descend from 0, on the features of a test input, are the kernel's prediction."""
+    phi = sp.Matrix([[1, sp.Rational(1, 2), 0], [1, sp.Rational(-1, 3), 2], [sp.Rational(1, 2), 1, 1]])
+    y, train, test = sp.Matrix([sp.Rational(6, 5), sp.Rational(-7, 10)]), phi[:2, :], phi[2, :]
+    k = phi * phi.T
+    typed = (k[2, :2] * k[:2, :2].inv() * y)[0]
+    weights = train.pinv() * y  # where descent from 0 ends: the solution within the span of the features
+    assert (test * weights)[0] == typed
+    none = np.zeros((3, 3, 3))
+    found = rg.nearly_kernel_predict(np.array(k, float), none, np.array(y, float).ravel(), learning_rate=0.1)
+    np.testing.assert_allclose(found["prediction_kernel"].values[2, 0], float(typed), rtol=1e-10)
+    return {"prediction": (test * weights)[0]}
 
 
 if __name__ == "__main__":

@@ -24,8 +24,12 @@ Source: Yaida, "Non-Gaussian processes and neural networks at finite widths" (ar
 """
 
 import itertools
+import warnings
+from functools import cache
 
+import numpy as np
 import sympy as sp
+from rows import row
 
 import rgflow as rg
 
@@ -83,6 +87,100 @@ def typed():
     squares = a[0] ** 2 + a[1] ** 2
     he4 = squares**2 - 2 * n_out / kt * squares + n_out**2 / kt**2 - 4 / kt * squares + 2 * n_out / kt**2
     return mean, *covariance, k_A * label / 2 + v(A, A) * he4 / 8
+
+
+# Rows of the book ----------------------------------------------------------------------------------------------------
+
+WITNESS = "tests/predict/test_posterior.py: exact posteriors by importance averages"
+INPUTS, TARGET, NOISE = np.array([[1.0, 0.5], [-0.4, 0.8]]), (0.7, -0.4), 0.1  # one to train on, one to test; 2 outputs
+
+
+@cache
+def engine():
+    """The metric of a network, and its posterior."""
+    net = rg.MLP([2, 200, 300, 2], "tanh", C_b=0.1, C_W=1.4)
+    both = rg.prior(net, INPUTS)
+    return both.kernel_infinite, both.metric, rg.posterior(net, (INPUTS[:1], [TARGET]), INPUTS[1:], NOISE)
+
+
+@row("pdlt/random_metric_covariance", witness="tests/sampling/test_definitions.py: cumulants of sampled networks")
+def random_metric_covariance():
+    """The two-point function and the four-point function of unequal outputs, as the engine has them."""
+    net = rg.MLP([2, 200, 200, 2], "tanh", C_b=0.1, C_W=1.4)
+    n, both = 200, rg.prior(net, INPUTS)
+    ds = rg.flow(net, INPUTS, tensors=["K", "K_1", "V"], order=1).isel(layer=-1)
+    typed = ds["K"].values + ds["K_1"].values / n
+    typed_covariance = ds["V"].values / n
+    np.testing.assert_allclose(both.kernel, typed, rtol=1e-10)
+    for a, b, c, d in itertools.product((0, 1), repeat=4):
+        np.testing.assert_allclose(both.cumulant([0, 0, 1, 1], [a, b, c, d]), typed_covariance[a, b, c, d], rtol=1e-9)
+    return {"E G": both.kernel, "Cov(G_00, G_11)": both.cumulant([0, 0, 1, 1], [0, 0, 1, 1])}
+
+
+def metric_moves():
+    """E[Delta G_12 | y] of a test and a training input: an average over metrics, weighted by their evidence."""
+    log_evidence = -(y1**2 + y2**2) / 2 / kt - sp.log(2 * sp.pi * kt)
+    weight = sp.exp(log_evidence)
+    return sp.simplify(averaged(B * weight) / weight - B * averaged(weight) / weight)
+
+
+@row("pdlt/bayes_metric_shift", witness=WITNESS)
+def bayes_metric_shift():
+    typed = change[1] + v(B, A) * (y1**2 + y2**2) / kt**2 / 2 - v(B, A) * 2 * kt / kt**2 / 2
+    found = metric_moves()
+    assert sp.simplify(found - typed) == 0
+    return {"E[Delta G of test and train | y]": found}
+
+
+@row("pdlt/bayes_mean_finite_width", witness=WITNESS)
+def bayes_mean_finite_width():
+    """m(K), its derivative along the shift of the metric, and half its second derivative with V/n."""
+    k, metric, ds = engine()
+    place = {A: (0, 0), B: (1, 0), C: (1, 1)}
+    m = B / kt * y1
+    moves = {e: averaged_move(e) for e in ENTRIES}
+    first = sum(sp.diff(m, e) * moves[e] for e in ENTRIES)
+    second = sum(sp.diff(m, p, q) * v(p, q) for p in ENTRIES for q in ENTRIES)
+    typed = m + first + second / 2
+    numbers = {e: k[place[e]] for e in ENTRIES} | {s: NOISE, y1: TARGET[0], y2: TARGET[1]}
+    numbers |= {c: metric.change[place[e]] for c, e in zip(change, ENTRIES, strict=True)}
+    numbers |= {w: metric.vertex[(*place[p], *place[q])] for (p, q), w in vertex.items()}
+    np.testing.assert_allclose(float(ds["mean"][0, 0]), float(typed.subs(numbers)), rtol=1e-9)
+    np.testing.assert_allclose(float(ds["mean_shift"][0, 0]), float((typed - m).subs(numbers)), rtol=1e-7)
+    return {"posterior mean": float(ds["mean"][0, 0])}
+
+
+def averaged_move(entry):
+    """K_1/n of an entry of the metric, and what the data move it by."""
+    label = (y1**2 + y2**2) / kt**2 - 2 / kt
+    return change[ENTRIES.index(entry)] + v(entry, A) * label / 2
+
+
+@row("pdlt/bayes_finite_width_value", witness=WITNESS)
+def bayes_finite_width_value():
+    """Widths 1, where the coefficient of 1/n is the shift."""
+    typed = 1.394690
+    typed_coefficient = 0.02709
+    net = rg.MLP([2, 1, 1, 1], "tanh", C_b=0.3, C_W=1.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rg.DomainWarning)
+        ds = rg.posterior(net, ([[1.0, 0.4]], [2.0]), [[-0.3, 1.7]])
+    assert abs(float(ds["mean_infinite"][0, 0]) - typed) < 5.1e-7
+    assert abs(float(ds["mean_shift"][0, 0]) - typed_coefficient) < 5.1e-6
+    return {"m": float(ds["mean_infinite"][0, 0]), "coefficient of 1/n": float(ds["mean_shift"][0, 0])}
+
+
+@row("pdlt/bayes_outputs_depend", witness=WITNESS)
+def bayes_outputs_depend():
+    """The covariance of two outputs: V with the regression subtracted, a_1 a_2; nothing at infinite width."""
+    k, metric, ds = engine()
+    M, a = k[1, 0] / (k[0, 0] + NOISE), np.array(TARGET) / (k[0, 0] + NOISE)
+    V = metric.vertex
+    typed = (V[1, 0, 1, 0] - 2 * M * V[1, 0, 0, 0] + M**2 * V[0, 0, 0, 0]) * a[0] * a[1]
+    typed_infinite = 0
+    np.testing.assert_allclose(float(ds["covariance_shift"][0, 0, 0, 1]), typed, rtol=1e-8)
+    assert float(ds["covariance_infinite"][0, 0, 0, 1]) == typed_infinite
+    return {"covariance of two outputs": float(ds["covariance_shift"][0, 0, 0, 1])}
 
 
 if __name__ == "__main__":

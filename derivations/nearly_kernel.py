@@ -31,6 +31,8 @@ Source: PDLT section 11.4 and its last chapter (equation numbers not seen).
 from fractions import Fraction
 
 import numpy as np
+import sympy as sp
+from rows import row
 
 import rgflow as rg
 
@@ -135,6 +137,76 @@ def finite_times(mu: np.ndarray) -> None:
         np.testing.assert_allclose(found["prediction_shift"].values[:, 0], 0.01 * z_1, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(found["kernel_shift"].values[0], 0.01 * k_1, rtol=1e-12, atol=1e-14)
     print("1, 2 and 5 steps: sums over trees are equal to the steps")
+
+
+# Rows of the book ----------------------------------------------------------------------------------------------------
+
+WITNESS = "tests/predict/test_nearly_kernel.py: descent in the weights, at several epsilon"
+
+
+@row("pdlt/nearly_kernel_feature", witness=WITNESS)
+def feature():
+    """dz/dW of the model that the engine evaluates, in symbols."""
+    W = sp.Matrix(sp.symbols("W1 W2 W3", real=True))
+    epsilon, phi, psi = sp.Symbol("epsilon"), sp.Matrix(PHI[2]), sp.Matrix(PSI[2])
+    z = (W.T * phi)[0] + epsilon / 2 * (W.T * psi * W)[0]
+    typed = phi + epsilon * psi * W
+    assert sp.Matrix([sp.diff(z, w) for w in W]).equals(typed)
+    model = rg.QuadraticModel(PHI.astype(float), PSI.astype(float), epsilon=0.01)
+    put = dict(zip(W, (0.3, -0.7, 1.1), strict=True)) | {epsilon: 0.01}
+    found = model.effective_features([[float(w.subs(put)) for w in W]])
+    np.testing.assert_allclose(found.reshape(SAMPLES, -1)[2], np.array(typed.subs(put), float).ravel(), rtol=1e-13)
+    return {"effective feature": sp.Matrix([sp.diff(z, w) for w in W])}
+
+
+@row("pdlt/nearly_kernel_kernel", witness=WITNESS)
+def kernel():
+    model = rg.QuadraticModel(PHI.astype(float), PSI.astype(float), epsilon=0.01, weights=[0.3, -0.7, 1.1])
+    effective = model.effective_features().reshape(SAMPLES, -1)
+    typed = np.einsum("aj,bj->ab", effective, effective)
+    found = model.kernel.reshape(SAMPLES, SAMPLES)
+    np.testing.assert_allclose(found, typed, rtol=1e-13)
+    return {"effective kernel, first row": found[0]}
+
+
+@row("pdlt/nearly_kernel_meta_kernel", witness=WITNESS)
+def meta_kernel():
+    model = rg.QuadraticModel(PHI.astype(float), PSI.astype(float), epsilon=0.01)
+    typed = 0.01 * np.einsum("ajk,bj,ck->abc", PSI.astype(float), PHI.astype(float), PHI.astype(float))
+    np.testing.assert_allclose(model.meta_kernel, typed, rtol=1e-13, atol=1e-16)
+    return {"meta-kernel, an entry": model.meta_kernel[2, 0, 1]}
+
+
+@row("pdlt/nearly_kernel_prediction", witness=WITNESS)
+def prediction():
+    mu, y, k = 0.01 * MU.astype(float), Y.astype(float), K.astype(float)
+    Z_A, Z_B = projectors(float(ETA))
+
+    def typed(mu):
+        return np.einsum("xab,abcd,c,d->x", mu[:, A, A], Z_B, y, y) + np.einsum(
+            "axb,abcd,c,d->x", mu[A, :, A], Z_A, y, y
+        )
+
+    m = typed(mu)
+    found = rg.nearly_kernel_predict(k, mu, y, learning_rate=float(ETA))
+    shift = found["prediction_shift"].values[:, 0]
+    np.testing.assert_allclose(shift, m - k[:, A] @ np.linalg.solve(k[A, A], m[A]), rtol=1e-11, atol=1e-14)
+    return {"kernel prediction": found["prediction_kernel"].values[-1, 0], "meta-kernel correction": shift[-1]}
+
+
+@row("pdlt/nearly_kernel_feature_evolution", witness=WITNESS)
+def feature_evolution():
+    """What a step does to the effective kernel, to first order in epsilon: the features have moved."""
+    y = Y.astype(float)
+    one, two = (in_weights(T)[2].astype(float) for T in (1, 2))
+    e = in_weights(1)[0][A].astype(float) - y
+    pulled = MU.astype(float)[:, :, A] @ e
+    typed = one - float(ETA) * pulled - float(ETA) * pulled.T
+    np.testing.assert_allclose(two, typed, rtol=1e-12)
+    model = rg.QuadraticModel(PHI.astype(float), PSI.astype(float), epsilon=0.01)
+    found = model.nearly_kernel(y, learning_rate=float(ETA), steps=2)["kernel_shift"].values[0]
+    np.testing.assert_allclose(found, 0.01 * typed, rtol=1e-12, atol=1e-14)
+    return {"change of the effective kernel after two steps": found[0]}
 
 
 if __name__ == "__main__":

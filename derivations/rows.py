@@ -40,7 +40,7 @@ def checked(function: Callable[[], Any]) -> tuple[Any, ...]:
 
 def check_rows(names: Mapping[str, Any]) -> None:
     """Check every row of a script, given its globals."""
-    rows = [f for f in names.values() if hasattr(f, "row")]
+    rows = [f for f in names.values() if isinstance(getattr(f, "row", None), tuple)]
     for function in rows:
         checked(function)
         print(f"{function.row[0]}: equal")

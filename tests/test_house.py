@@ -40,17 +40,21 @@ BELOW = {
     "nn": ("scaling", "predict", "sampling", "transformer", "files"),
     "files": ("network",),
     "components": ("algebra",),
+    "citation": ("network", "algebra"),
     "plots": ("components", "predict", "scaling", "sampling", "sweeps", "transformer", "files"),
     "bench": ("sweeps",),
-    "cli": ("plots", "bench"),
+    "book": ("algebra",),
+    "explorer": ("plots",),
+    "cli": ("plots", "bench", "book", "explorer", "citation"),
 }
-GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled", "threads"}
+GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled", "threads", "whole", "mathematics"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
     "errors": set(),
     "version": set(),
     "discovery": set(),
+    "whole": set(),
     "progress": {"rich"},
     "jit": {"numba"},
     "threads": {"threadpoolctl"},

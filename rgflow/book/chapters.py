@@ -51,10 +51,19 @@ class Book:
         return Counter(e.status for e in (self.entries if paper is None else self.of(paper)))
 
     @property
+    def experiments(self) -> int:
+        """How many of the list are outcomes of experiments, which no theory derives."""
+        return sum(e.formula.kind == "measurement" for e in self.entries)
+
+    @property
+    def results(self) -> int:
+        """How many are results of theory."""
+        return len(self.entries) - self.experiments
+
+    @property
     def coverage(self) -> float:
-        """The share of the list that is derived (or measured) and witnessed."""
-        found = self.count()
-        return (found["derived"] + found["measured"]) / len(self.entries)
+        """The share of the results of theory that is derived and witnessed."""
+        return self.count()["derived"] / self.results
 
     @property
     def failed(self) -> tuple[Entry, ...]:

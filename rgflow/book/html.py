@@ -10,7 +10,7 @@ from rgflow.book.chapters import STATUS, Book, Entry
 from rgflow.book.lines import broken
 from rgflow.book.listed import Paper
 from rgflow.book.scripts import Script
-from rgflow.book.shown import latex_of
+from rgflow.book.shown import Line, lines_of
 from rgflow.mathematics import font_face, mathml
 from rgflow.version import __version__
 
@@ -51,8 +51,8 @@ def _contents(book: Book) -> str:
     rows.append(_counts("<strong>all</strong>", book.count(), shown))
     header = "".join(f"<th>{s}</th>" for s in shown)
     return (
-        f"<p class='coverage'><strong>{book.coverage:.1%}</strong> of {len(book.entries)} listed formulas are derived, "
-        "or measured where they are outcomes of experiments, and witnessed. "
+        f"<p class='coverage'><strong>{book.coverage:.1%}</strong> of the {book.results} results of theory are derived "
+        f"and witnessed; of {book.experiments} outcomes of experiments {book.count()['measured']} were measured again. "
         '<a href="#open">What is not</a> is listed as such.</p>'
         f"<table><thead><tr><th>paper</th><th>listed</th>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         '<p><a href="#derivations">The derivations</a>, script by script.</p>'
@@ -69,13 +69,13 @@ def _counts(name: str, count: Counter[str], shown: list[str]) -> str:
 
 def _chapter(book: Book, paper: Paper) -> str:
     entries = "".join(map(_entry, book.of(paper)))
-    source = f'<a href="https://arxiv.org/abs/{escape(paper.arxiv)}">arXiv:{escape(paper.arxiv)}</a>'
+    source = ", ".join(f'<a href="https://arxiv.org/abs/{n}">arXiv:{n}</a>' for n in escape(paper.arxiv).split(", "))
     return f'<section id="{paper.key}"><h2>{escape(paper.title)}</h2><p class="source">{source}</p>{entries}</section>'
 
 
 def _entry(entry: Entry) -> str:
     formula = entry.formula
-    place = f" · {escape(formula.place)}" if formula.place else ""
+    place = f" · {escape(formula.place)}" if formula.place != "not stated" else ""
     kind = entry.status.replace(" ", "-")
     return (
         f'<article id="{anchor(formula.name)}" class="{kind}">'
@@ -91,10 +91,15 @@ def _result(entry: Entry) -> str:
         return f"<p class='why'>{escape(entry.formula.why)}</p>" if entry.formula.why else ""
     if entry.failure:
         return f"<pre>{escape(entry.failure)}</pre>"
-    derived = "".join(f"<div>{_equation(latex)}</div>" for one in entry.shown for latex in latex_of(one))
+    derived = "".join(_line(line) for one in entry.shown for line in lines_of(one))
     script = _link(f"#{anchor(row.script.stem)}", f"{row.script.name}, line {row.line}")
     witness = f"; also held by {escape(row.witness)}" if row.witness else ""
     return f"<div class='engine'>{derived}</div><p class='witness'>{script}{witness}</p>"
+
+
+def _line(line: Line) -> str:
+    right = _equation(line.latex) if line.latex else f"<span>{escape(line.text)}</span>"
+    return f"<div class='named'><span>{escape(line.name)}</span>{right}</div>" if line.name else f"<div>{right}</div>"
 
 
 def _equation(latex: str) -> str:

@@ -6,7 +6,7 @@ from rgflow.book.chapters import Book, Entry
 from rgflow.book.lines import broken
 from rgflow.book.listed import Paper
 from rgflow.book.scripts import Script
-from rgflow.book.shown import latex_of
+from rgflow.book.shown import lines_of
 from rgflow.version import __version__
 
 _HEAD = r"""\documentclass[11pt]{article}
@@ -50,7 +50,8 @@ def _coverage(book: Book) -> str:
         count = book.count(paper)
         done = count["derived"] + count["measured"]
         lines.append(rf"{escaped(paper.title)} & {count.total()} & {done} & {count.total() - done} \\")
-    done = round(book.coverage * len(book.entries))
+    count = book.count()
+    done = count["derived"] + count["measured"]
     lines.append(rf"\hline all & {len(book.entries)} & {done} & {len(book.entries) - done} \\")
     head = r"\begin{longtable}{p{10cm}rrr} paper & listed & derived or measured & not \\ \hline"
     return "\n".join([head, *lines, r"\end{longtable}"])
@@ -63,13 +64,13 @@ def _chapter(book: Book, paper: Paper) -> str:
 
 def _entry(entry: Entry) -> str:
     formula = entry.formula
-    place = f" ({escaped(formula.place)})" if formula.place else ""
+    place = f" ({escaped(formula.place)})" if formula.place != "not stated" else ""
     lines = [rf"\paragraph{{{escaped(formula.says)}}}{place} \emph{{{entry.status}}}", _display(formula.equation)]
     if entry.row is None:
         return "\n".join([*lines, escaped(formula.why)])
     if entry.failure:
         return "\n".join([*lines, escaped(entry.failure)])
-    lines += [_display(shown) for one in entry.shown for shown in latex_of(one)]
+    lines += [_display(line.as_latex()) for one in entry.shown for line in lines_of(one)]
     witness = f"; also held by {escaped(entry.row.witness)}" if entry.row.witness else ""
     return "\n".join([*lines, rf"{{\small\texttt{{{escaped(entry.row.script.name)}}}{witness}}}"])
 

@@ -22,7 +22,7 @@ class Listed:
     kind : str
         One of ``KINDS``.
     place : str
-        Chapter, section or equation number, as far as it is known.
+        Chapter, section or equation number; "not stated" where it is not known.
     equation : str
         LaTeX.
     says : str

@@ -68,7 +68,12 @@ def load(folder: Path) -> tuple[Script, ...]:
 
 def _script(path: Path) -> Script:
     module = _module(path)
-    marked = [f for f in vars(module).values() if hasattr(f, "row") and f.__module__ == module.__name__]
+    # imported rows belong to the script that defines them; matrices have a ``row``, too
+    marked = [
+        f
+        for f in vars(module).values()
+        if isinstance(getattr(f, "row", None), tuple) and f.__module__ == module.__name__
+    ]
     rows = tuple(Row(*f.row, path, f) for f in marked)
     return Script(path, inspect.getdoc(module) or "", rows)
 

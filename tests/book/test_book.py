@@ -1,6 +1,7 @@
 """The book: the list beside live objects; what fails, what is open and what cannot be read is said."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from rgflow.book import build, html, latex
 from rgflow.book.lines import broken, seen, terms
-from rgflow.book.shown import latex_of
+from rgflow.book.shown import lines_of
 from rgflow.cli.app import app
 from rgflow.errors import InputError
 from rgflow.mathematics import math_font, mathml
@@ -26,19 +27,19 @@ says = "a law"
 [[row]]
 id = "slip"
 kind = "closed form"
-place = ""
+place = "not stated"
 equation = '''y = 2'''
 says = "typed wrongly"
 [[row]]
 id = "measured"
 kind = "measurement"
-place = ""
+place = "not stated"
 equation = '''z = 3'''
 says = "an outcome"
 [[row]]
 id = "left"
 kind = "exponent"
-place = ""
+place = "not stated"
 equation = '''w = \frac{1}{2}'''
 says = "an open one"
 why = "nobody knows <why>"
@@ -87,7 +88,8 @@ def folder(tmp_path):
 def test_what_became_of_each_formula(folder):
     book = build(folder)
     assert [e.status for e in book.entries] == ["derived", "failed", "measured", "not derived"]
-    assert book.coverage == 0.5
+    assert (book.results, book.experiments) == (3, 1)
+    assert book.coverage == 1 / 3
     assert [e.failure.splitlines()[0] for e in book.failed] == ["3 is not 2"]
 
 
@@ -150,7 +152,7 @@ def test_on_the_command_line(folder, tmp_path):
     command = ["book", "--derivations", str(folder), "--out", str(out), "--latex", str(tex)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1  # one formula is not what is derived
-    assert "1 derived, 1 measured, 1 not derived (50.0%)" in " ".join(done.output.split())
+    assert "1 of 3 results of theory derived (33.3%), 1 of 1 outcomes" in " ".join(done.output.split())
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert r"\documentclass" in tex.read_text(encoding="utf-8")
 
@@ -168,9 +170,16 @@ def test_long_equations_are_broken_at_sums():
 
 
 def test_what_is_shown():
-    assert latex_of(sympy.Symbol("x") ** 2) == ("x^{2}",)
-    assert latex_of({"a_b": 1.5e-7}) == (r"\text{a\_b}:\quad 1.5\times 10^{-7}",)
-    assert latex_of((1, "50 %")) == ("1", r"\text{50 \%}")
+    def latex(shown):
+        return [line.as_latex() for line in lines_of(shown)]
+
+    assert latex(sympy.Symbol("x") ** 2) == ["x^{2}"]
+    assert latex({"a_b": 1.5e-7}) == [r"\text{a\_b}:\quad 1.5\times 10^{-7}"]
+    assert latex((1, "50 %")) == ["1", r"\text{50 \%}"]
+    assert latex({"x": (0.5, Fraction(-2, 3)), "y": True}) == [
+        r"\text{x}:\quad 0.5,\; {-\frac{2}{3}}",
+        r"\text{y}:\quad \text{True}",
+    ]
 
 
 def test_the_font_has_what_formulas_need():

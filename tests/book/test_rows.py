@@ -55,9 +55,11 @@ def test_row_shows_something_and_names_a_witness(formula):
 
 
 def test_nine_tenths_of_the_list():
-    listed = {formula.name for paper in read(FOLDER / "list") for formula in paper.formulas}
-    assert set(ROWS) <= listed
-    assert len(ROWS) >= 0.9 * len(listed)
+    """Of what is a result of theory; trained accuracies and the like are measured, not derived."""
+    kinds = {formula.name: formula.kind for paper in read(FOLDER / "list") for formula in paper.formulas}
+    assert set(ROWS) <= set(kinds)
+    theory = [name for name, kind in kinds.items() if kind != "measurement"]
+    assert sum(name in ROWS for name in theory) >= 0.9 * len(theory)
 
 
 # The alterations themselves -------------------------------------------------------------------------------------------

@@ -319,8 +319,9 @@ def test_before_training_the_covariance_is_that_of_the_network():
 
 
 @pytest.mark.parametrize("letter", ["P", "U"])
-def test_control_a_slip_in_the_derivation_is_noticed(letter):
+def test_control_a_slip_in_the_derivation_is_noticed(letter, monkeypatch):
     """Negative control: the script's formulas with a per cent more of one letter are not what rg.trained says."""
+    monkeypatch.syspath_prepend(ROOT / "derivations")
     script = runpy.run_path(str(ROOT / "derivations" / "end_of_training.py"))
     found = tensors() | {letter: 1.01 * tensors()[letter]}
     with pytest.raises(AssertionError, match="NTK"):
