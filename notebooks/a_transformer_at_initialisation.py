@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -18,7 +21,7 @@
 # digit. We follow its kernel and its tangent kernel from block to block, draw real ones to compare, and ask how
 # variances and learning rates should scale with width (the paper) and with depth (our own answer).
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import matplotlib.pyplot as plt
@@ -62,6 +65,8 @@ for ax, block in zip(axes[1:], (0, 1, 6), strict=True):
     root = np.sqrt(np.diag(flow.K[block]))
     drawn = ax.imshow(flow.K[block] / np.outer(root, root), vmin=-0.5, vmax=1, cmap="viridis")
     ax.set(title=f"correlations, block {block}", xticks=[], yticks=[])
+for ax in axes:
+    ax.spines[:].set_visible(False)
 fig.colorbar(drawn, ax=axes, shrink=0.8)
 plt.show()
 
@@ -162,3 +167,6 @@ assert slope(found["scaled"][0]) < 0.01
 assert slope(found["plain"][0]) > 0.7
 assert slope(found["plain"][1][:, groups.index("V")]) > 0.4
 print("all checks hold")
+
+# %% [markdown]
+# Next: [How deep should it be?](how_deep_should_it_be.py), back among perceptrons, and into training.

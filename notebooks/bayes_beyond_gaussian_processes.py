@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -21,7 +24,7 @@
 # ([arXiv:1910.00019](https://arxiv.org/abs/1910.00019)) and chapters 4 and 6 of *The Principles of Deep Learning
 # Theory*.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import warnings
@@ -215,3 +218,6 @@ assert flag < best < breakdown
 assert mse.min() < 0.9 * mse[0]
 assert caught[-1].category is rg.DomainWarning
 print("all checks hold")
+
+# %% [markdown]
+# Next: [What training does at finite width](what_training_does.py): what gradient descent makes of them.

@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -18,9 +21,8 @@
 # (S. Yaida, [arXiv:1810.00004](https://arxiv.org/abs/1810.00004)), and the same fluctuations tell how steep the loss
 # is where training dwells. We measure them on scikit-learn's digits.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script. With the
-# environment variable `RGFLOW_NOTEBOOK=full` runs are ten times as long; if `RGFLOW_MNIST` names files of MNIST, it
-# trains on those.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`). With the environment variable
+# `RGFLOW_NOTEBOOK=full` runs are ten times as long; if `RGFLOW_MNIST` names files of MNIST, it trains on those.
 
 # %%
 import os
@@ -71,7 +73,7 @@ print(f"test accuracy {float(history['test_accuracy'][-1]):.3f}")
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 left.plot(history["epoch"], history["O_L"], color=BLUE, label=r"$O_L=\langle\theta\cdot g\rangle$")
 left.plot(history["epoch"], history["O_R"], color=ORANGE, ls="--", label=r"$O_R=\frac{\eta}{2}\langle g^2\rangle$")
-left.set(xlabel="epoch", yscale="log")
+left.set(xlabel="epoch", ylabel="the two averages", yscale="log")
 left.legend()
 right.fill_between(
     history["epoch"],
@@ -167,3 +169,7 @@ assert np.mean([window for window, _ in drops["error bar"]]) > np.mean([window f
 stiff = surface["hessian"] / surface["hessian_se"]
 assert bool((stiff > 3).all()), "the surface is curved upwards"
 print("ok")
+
+# %% [markdown]
+# Next: [Adding your own activation and layer](adding_your_own_activation_and_layer.py), if yours is not in the
+# catalogue.

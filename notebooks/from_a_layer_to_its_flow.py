@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,8 +22,8 @@
 # flow a tanh network through its depth, ask how far to believe it, and finally draw real networks and look whether
 # they agree.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script. The
-# environment variable `RGFLOW_NOTEBOOK=full` draws twenty times as many networks.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`). The environment variable `RGFLOW_NOTEBOOK=full`
+# draws twenty times as many networks.
 
 # %%
 import os
@@ -31,7 +34,7 @@ from IPython.display import display
 
 import rgflow as rg
 
-NETWORKS = 40_000 if os.environ.get("RGFLOW_NOTEBOOK") == "full" else 2_000
+NETWORKS = 20_000 if os.environ.get("RGFLOW_NOTEBOOK") == "full" else 1_000
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"  # safe for colour-blind readers
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})
 
@@ -229,3 +232,7 @@ assert abs(away["K"][0]) > 5  # sampled networks reject infinite width
 assert float(ds["numerical_error"].sel(coefficient="K").max()) < 1e-12
 assert trusted[16] < trusted[32] < trusted[128] == net.depth
 print("all checks hold")
+
+# %% [markdown]
+# Next: [Deriving the four-point vertex](deriving_the_four_point_vertex.py), where one line of this page is taken apart,
+# step by step.

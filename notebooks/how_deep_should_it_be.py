@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,7 +22,7 @@
 # then train networks of a fixed number of parameters to see where the best depth lies. It is not $r^*$; depth over
 # width is the *scale* on which they get worse.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import json
@@ -177,6 +180,8 @@ axes.semilogy(strengths, best["tanh"], color=GREEN, label="tanh")
 axes.semilogy(strengths, best["relu"], color=BLUE, label="relu")
 axes.semilogy(strengths, book, color=BLUE, ls="--", lw=1, label="relu, without memory (book)")
 axes.set(xlabel="skip", ylabel="$r^*$, ten outputs")
+axes.set_yticks([0.01, 0.03, 0.1, 0.3], labels=["0.01", "0.03", "0.1", "0.3"])
+axes.set_yticks([], minor=True)
 axes.legend()
 plt.show()
 
@@ -217,7 +222,7 @@ for column, method in enumerate(("descent", "adam")):
         axes.set_xscale("log")
         for name, dash in (("tanh", "--"), ("relu", ":")):
             axes.axvline(ratio_of[name], color=GREY, ls=dash, lw=1)
-    panels[0, column].set(title=f"{method}")
+    panels[0, column].set(title={"descent": "gradient descent", "adam": "Adam"}[method])
     panels[2, column].set(xlabel="depth / width")
 for axes, text in zip(panels[:, 0], KEYS.values(), strict=True):
     axes.set(ylabel=text)
@@ -290,3 +295,7 @@ assert max(r["train_error"][0] for r in rows if r["activation"] == "tanh") < 0.0
 assert nu_of["tanh"] * max(r["ratio"] for r in rows if r["activation"] == "tanh") < 1
 assert min(r["train_error"][0] for r in chosen("relu", "descent", 10_000) if r["depth"] >= 12) > 0.7  # these do not
 print("all checks hold")
+
+# %% [markdown]
+# Next: [Bayes beyond Gaussian processes](bayes_beyond_gaussian_processes.py): what a finite network makes of data by
+# inference.

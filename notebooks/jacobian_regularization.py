@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,7 +22,7 @@
 # digits, and to the network's mistakes under noise and attack.
 #
 # Needs PyTorch: `pip install "rgflow[torch]"`. Scikit-learn's small digits by default; with `RGFLOW_NOTEBOOK=full` and
-# `RGFLOW_MNIST` pointing to a file, MNIST. Open this file with Jupyter (through jupytext) or run it as a script.
+# `RGFLOW_MNIST` pointing to a file, MNIST. Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import json
@@ -239,3 +242,6 @@ assert curves["penalty 0.1"][-1] < curves["penalty 0.03"][-1] < curves["no penal
 attacked = {label: pair[1]["accuracy"].values for label, pair in found.items()}
 assert attacked["penalty 0.03"][2] > attacked["no penalty"][2] + 0.1
 assert all(abs(np.mean([r["norm_after"] for r in own]) / 2 - 0.92) < 0.1 for row, own in mnist.items() if row != "none")
+
+# %% [markdown]
+# Next: [When has training at one learning rate done its work?](fluctuation_dissipation.py)

@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -18,9 +21,12 @@
 # derive it, see what a norm does to it, before and after the activation, and go beyond infinite width, where the norm
 # itself fluctuates.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`). The environment variable `RGFLOW_NOTEBOOK=full`
+# draws wider networks, and more of them.
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
@@ -28,6 +34,7 @@ from sympy import lambdify
 
 import rgflow as rg
 
+FULL = os.environ.get("RGFLOW_NOTEBOOK") == "full"
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # safe for colour-blind readers
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})
 
@@ -98,13 +105,13 @@ for layer in (before, after):
     law = rg.jacobian_law("relu", layer)
     print(f"{layer.place:6s} {law}   correlation length {law.xi_J:.4g} layers")
 
-LAYERS, WIDTH = 16, 192
+LAYERS, WIDTH, NETWORKS = (16, 192, 200) if FULL else (16, 128, 100)
 flows = {
     layer.place: rg.partial_jacobian(network(layer, "relu", LAYERS, WIDTH), first_kernel=1.0)
     for layer in (before, after)
 }
 drawn = {
-    layer.place: rg.sample_jacobian(network(layer, "relu", 8, WIDTH), first_kernel=1.0, networks=100, seed=7)
+    layer.place: rg.sample_jacobian(network(layer, "relu", 8, WIDTH), first_kernel=1.0, networks=NETWORKS, seed=7)
     for layer in (before, after)
 }
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
@@ -113,7 +120,10 @@ for place, colour in (("before", BLUE), ("after", ORANGE)):
     axes[0].plot(theory.layer, theory.J, color=colour, label=f"norm {place} relu")
     axes[0].errorbar(nets.layer, nets.J, 3 * nets.J_se, fmt="o", ms=3, color=colour)
 axes[0].set(
-    yscale="log", xlabel="layer", ylabel=r"$\mathcal{J}^{1,\ell}$", title="points: 100 networks of width 192, 3 s.e."
+    yscale="log",
+    xlabel="layer",
+    ylabel=r"$\mathcal{J}^{1,\ell}$",
+    title=f"points: {NETWORKS} networks of width {WIDTH}, 3 s.e.",
 )
 axes[0].legend()
 
@@ -186,7 +196,13 @@ for (layer, label), colour in zip(
 ):
     theory = rg.flow(network(layer, "gelu", 4, 32), first_kernel=1.0, tensors=["K", "V"]).isel(layer=slice(0, -1))
     nets = [
-        rg.sample(network(layer, "gelu", 4, n), first_kernel=1.0, tensors=["K", "V"], networks=6_000, seed=n)
+        rg.sample(
+            network(layer, "gelu", 4, n),
+            first_kernel=1.0,
+            tensors=["K", "V"],
+            networks=60_000 if FULL else 4_000,
+            seed=n,
+        )
         for n in (32, 64)
     ]
     unit = theory["K"].values ** 2
@@ -197,6 +213,9 @@ for (layer, label), colour in zip(
     assert (
         np.abs(vertex - theory["V"].values / unit)[1:] < 4 * error[1:] + 0.05 * theory["V"].values[1:] / unit[1:]
     ).all()
-axis.set(xlabel="layer", ylabel="V / K²", title="how much the kernel varies between networks", xticks=range(1, 6))
+axis.set(xlabel="layer", ylabel="$V/K^2$", title="how much the kernel varies between networks", xticks=range(1, 6))
 axis.legend()
 plt.show()
+
+# %% [markdown]
+# Next: [A transformer at initialisation](a_transformer_at_initialisation.py), where norms and skips meet attention.

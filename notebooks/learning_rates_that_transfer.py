@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -18,8 +21,7 @@
 # rates must go with width $n$ and depth $L$ so that a step moves every layer alike. We apply this to PyTorch modules,
 # and look whether the best rate stays where it is.
 #
-# Needs PyTorch: `pip install "rgflow[torch]"`. This file is a notebook in percent format: open it with Jupyter (through
-# jupytext) or run it as a script.
+# Needs PyTorch: `pip install "rgflow[torch]"`. Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import json
@@ -134,7 +136,7 @@ def draw(runs, panels, curves, title):
             ax.plot(here["best"], here["loss"], "D", color=shade, mec="white", ms=7)
         moves = float(rg.rate_shift(best["best"].sel({panels: name}), curves))
         ax.set_xscale("log", base=2)
-        ax.set(yscale="log", xlabel="learning rate", title=f"{name}: moves by {moves:.2f}")
+        ax.set(yscale="log", xlabel="learning rate", title=f"{name}: moves by a factor {moves:.2f}")
     lowest = float(best["loss"].min())
     axes[0].set(ylabel=title, ylim=(0.8 * lowest, 10 * lowest))
     axes[0].legend(fontsize=8)
@@ -208,3 +210,6 @@ assert moved.sel(family="standard") >= 3
 deeper = rg.rate_shift(by_depth["best"], "blocks")
 assert deeper.sel(scaled="scaled") < 2 < deeper.sel(scaled="plain")
 print({**moved.to_series().round(2).to_dict(), **deeper.to_series().round(2).to_dict()})
+
+# %% [markdown]
+# Next: [Smooth functions: the Jacobian before, while and after a network learns](jacobian_regularization.py).

@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -20,8 +23,8 @@
 # scale their weights until every one of them is critical, as AutoInit does
 # ([arXiv:2206.13568](https://arxiv.org/abs/2206.13568)).
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script. The
-# environment variable `RGFLOW_NOTEBOOK=full` takes wider networks, more learning rates and trains longer.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`). The environment variable `RGFLOW_NOTEBOOK=full`
+# takes wider networks, more learning rates and trains longer.
 
 # %%
 import copy
@@ -76,7 +79,7 @@ for (name, ds), colour in zip(measured.items(), (GREY, GREEN, ORANGE, BLUE), str
     away = np.abs(ds.J - ds.J_theory)[1:] - ds.J_theory_error[1:]
     print(f"{name}: at most {float((away / ds.J_se[1:]).max()):.1f} standard errors from theory")
     assert (away < 4 * ds.J_se[1:]).all()
-axis.set(xlabel="layer", ylabel=r"$\mathcal{J}^{1,\ell}$", title="lines: theory, J + J_1/n")
+axis.set(xlabel="layer", ylabel=r"$\mathcal{J}^{1,\ell}$", title=r"lines: theory, $\mathcal{J}+\mathcal{J}_1/n$")
 axis.legend()
 plt.show()
 
@@ -161,3 +164,7 @@ for name, result in done.items():
     print(f"{name}: best loss {best[0]:.2f} as drawn, {best[1]:.2f} tuned")
     assert (np.abs(result.table.log_J[1:]) < 0.05 + 3 * result.table.log_J_se[1:]).all()
     assert best[1] < min(best[0], np.log(10)) - 0.12
+
+# %% [markdown]
+# Next: [Learning rates that transfer](learning_rates_that_transfer.py), from a narrow module to a wide one, from a
+# shallow one to a deep one.

@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,9 +22,12 @@
 # average, find where networks are critical and to which class they belong, solve their tensors in depth, look at the
 # phases around criticality, and choose learning rates; and at the end draw real networks.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`). The environment variable `RGFLOW_NOTEBOOK=full`
+# draws ten times as many networks.
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 import sympy as sp
@@ -29,6 +35,7 @@ from IPython.display import display
 
 import rgflow as rg
 
+NETWORKS = 150_000 if os.environ.get("RGFLOW_NOTEBOOK") == "full" else 15_000
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"  # safe for colour-blind readers
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})
 
@@ -215,7 +222,7 @@ for axes, name, seed in zip(panels, ("z - z^3*exp(-z^2)/2", "z + z^3*exp(-z^2)")
     net = rg.tune(rg.MLP.uniform(n_in=WIDTH, width=WIDTH, depth=DEPTH, activation=name))
     start = one.K_star or 0.1
     theory = rg.total(rg.flow(net, first_kernel=start, tensors=["K", "V"], order=2))
-    nets = rg.sample(net, first_kernel=start, tensors=["K", "V"], networks=40_000, seed=seed)
+    nets = rg.sample(net, first_kernel=start, tensors=["K", "V"], networks=NETWORKS, seed=seed)
     sampled[name] = theory, nets
     layer = theory["layer"]
     axes.plot(layer, theory["V"], color=BLUE, label="theory")
@@ -251,3 +258,6 @@ for name, (theory, nets) in sampled.items():
         allowed = theory[f"{letter}_error"] + 5 * nets[f"{letter}_se"]
         assert bool((abs(nets[letter] - theory[letter]) <= allowed).all()), (name, letter)
 print("all checks hold")
+
+# %% [markdown]
+# Next: [Residual networks remember](residual_networks_remember.py), where a skip connection changes all of this.

@@ -1,9 +1,12 @@
 # ---
 # jupyter:
 #   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -21,7 +24,7 @@
 #
 # The loss is $\frac12\sum(z-y)^2$; a step is $\theta\to\theta-\eta\lambda\,\partial L/\partial\theta$.
 #
-# This file is a notebook in percent format: open it with Jupyter (through jupytext) or run it as a script.
+# Open this page in Jupyter (`.ipynb`) or run it as a script (`.py`).
 
 # %%
 import json
@@ -78,8 +81,9 @@ plt.show()
 # ## 2. Order 1/n, part by part
 #
 # Two inputs to learn, one to predict, one hidden layer of sin. (With targets of the test input too, the expected error
-# is split; that comes in section 5.) Each part of the shift is carried by tensors of its own: the kernel's corrections
-# and fluctuations, which need no learning of features, and the NTK's differentials, which are nothing else.
+# is split; that comes in section 5.) Each part of the shift is carried by tensors of its own: corrections and
+# fluctuations of the kernel (prior) and of the NTK, which need no learning of features, and the NTK's first and second
+# differentials (dNTK, ddNTK), which are nothing else.
 
 # %%
 inputs = np.array([[1.0, 0.5], [-0.6, 1.2], [0.9, -0.8]])
@@ -136,7 +140,7 @@ plt.show()
 
 # %%
 largest = float(end["eigenvalue"].max())
-times = np.geomspace(0.5, 20, 10)
+times = np.geomspace(0.5, 20, 8)
 flows = [rg.trained(sin_network(WIDTH), data, question, time=t / largest) for t in times]
 coarse = 1.5 / largest
 counts = np.array([1, 3, 12])
@@ -227,7 +231,7 @@ for name, colour in zip(learnt["contribution"].values, (BLUE, GREEN, PINK), stri
 axes.plot(inverse, sum(parts.values()) * inverse, color="black", label="together")
 axes.axhline(0, color=GREY, ls=":")
 whole = float(learnt["error_infinite"].sel(test=3, output=0).sum())
-axes.set(xlabel="1/n", ylabel="change of the expected squared error", title=f"infinite width: {whole:.3f}")
+axes.set(xlabel="1/n", ylabel="change of the squared error", title=f"error at infinite width: {whole:.3f}")
 axes.legend()
 plt.show()
 
@@ -337,3 +341,6 @@ assert refused == [rg.InputError, rg.KinkError, rg.DomainWarning]
 assert np.isclose(by_training["mean_infinite"].item(), by_bayes["mean_infinite"].item())
 assert by_training["mean_shift"].item() * by_bayes["mean_shift"].item() < 0
 print("all checks hold")
+
+# %% [markdown]
+# Next: [Tuning a PyTorch model](tuning_a_pytorch_model.py), where the theory is turned toward modules of your own.

@@ -20,6 +20,9 @@ _CHARACTERS = (
     (0x1D6A4, 0x1D6A6), (0x1D6E2, 0x1D71C),
 )  # fmt: skip
 
+# Equations over several lines are aligned at the sign of equality; browsers know columns by CSS only.
+ALIGNED = "math mtd { text-align: left; padding-inline: 0; } math mtr > mtd:first-child { text-align: right; }"
+
 
 @cache
 def mathml(latex: str, display: str = "block") -> str:
@@ -37,7 +40,10 @@ def mathml(latex: str, display: str = "block") -> str:
         from latex2mathml.converter import convert
     except ImportError:
         raise MissingExtra("equations on a page", "book") from None
-    return str(convert(latex, display=display))
+    # latex2mathml knows arrays and not aligned equations
+    arrays = latex.replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
+    found = str(convert(arrays, display=display))
+    return found.replace("<mtable", '<mtable displaystyle="true"') if arrays != latex else found
 
 
 @cache
@@ -72,4 +78,5 @@ def font_face() -> str:
     from base64 import b64encode
 
     data = b64encode(math_font()).decode("ascii")
-    return f'@font-face {{ font-family: "STIX Two Math"; src: url(data:font/woff;base64,{data}) format("woff"); }}'
+    source = f'url(data:font/woff;base64,{data}) format("woff")'
+    return f'@font-face {{ font-family: "STIX Two Math"; src: {source}; }}\n{ALIGNED}'

@@ -103,7 +103,7 @@ def _line(line: Line) -> str:
 
 
 def _equation(latex: str) -> str:
-    return mathml(broken(latex))
+    return mathml(broken(latex, 95))
 
 
 # The derivations ------------------------------------------------------------------------------------------------------
