@@ -1,4 +1,4 @@
-r"""PDLT chapter 3: deep linear networks, exactly: K, V, V_1, V6, at and off criticality.
+r"""PDLT chapter 3: deep linear networks, exactly: K, V, V_1, V6, at and off criticality; ReLU networks beside them.
 
 Assumptions: sigma(z) = z; C_b = 0, but for the last part; a Gaussian first layer; one input.
 
@@ -11,13 +11,21 @@ Gaussian numbers, so that, exactly in every width,
 the products over the hidden layers before. The expansion in 1/n must reproduce them term by term: V and V_1 are the
 terms 1/n and 1/n^2 of the variance, V6 is the term 1/n^2 of the third cumulant E[G^3] - 3 E[G^2] E[G] + 2 E[G]^3.
 
+With half of the Gaussian numbers cut off, relu at C_W = 2 has <s s s s> = 3/2 K^2 instead of 3 K^2, and K to itself:
+the factor of each layer is 1 + (2^2 (3/2) - 1)/n = 1 + 5/n. After L such layers Var(q_L/q_0) = (1 + 5/n)^L - 1, and
+with L = r n, n -> oo, e^{5 r} - 1.
+
 Engine: rg.closed_form(rg.derive(...), "linear") for any widths, rg.solve(..., "linear") in the layer l.
 
 Equation numbers: (3.21)-(3.24) for the recursion of the four-point correlator, (3.25), (3.29), (3.30) for its
 solution; these have been seen in a public formalisation, not in the book.
 """
 
+from functools import cache
+
 import sympy as sp
+from compare import equal, plain
+from rows import row
 
 import rgflow as rg
 
@@ -98,9 +106,73 @@ def with_biases() -> None:
     same(vertex.subs(layer, 1), sp.S.Zero, "V(1)")
 
 
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+EXACT = "tests/oracles/deep_linear.py: exact moments of deep linear networks; tests/oracles/product_law.py"
+width, before, layer, weight, kernel = (sp.Symbol(x, positive=True) for x in ("n", "m", "l", "C_W", "k"))
+small = sp.Symbol("epsilon", positive=True)  # counts powers of 1/width
+
+
+def orders(expression: sp.Expr, highest: int = 2) -> list[sp.Expr]:
+    """Coefficients of 1, epsilon, ..., epsilon^highest."""
+    return [sp.diff(expression, small, p).subs(small, 0) / sp.factorial(p) for p in range(highest + 1)]
+
+
+@cache
+def in_depth(name: str, activation: str, **given: str) -> sp.Expr:
+    return plain(rg.solve(name, activation, **given).expression)
+
+
+@row("pdlt/deep_linear_recursion", witness=EXACT)
+def deep_linear_recursion() -> dict[str, sp.Expr]:
+    """G_4 = K^2 + V/m + V_1/m^2 behind m neurons; one layer on, behind n, to second order in both widths."""
+    n, m = width / small, before / small
+    typed = weight**2 + 2 * weight**2 / n
+    k, v, v_1 = (sp.Symbol(x, positive=True) for x in ("K", "V", "V_1"))
+    below = k**2 + v / m + v_1 / m**2
+    at = {sp.Symbol(x, positive=True): y for x, y in {"C_b": 0, "K_1": 0, "r": n / m}.items()}
+    new = {name: plain(rg.closed_form(rg.derive(name), "linear")).subs(at) for name in ("K", "V", "V_1")}
+    derived = new["K"] ** 2 + new["V"] / n + new["V_1"] / n**2
+    for found, wanted in zip(orders(derived), orders(sp.expand(typed * below)), strict=True):
+        equal(found, wanted, "G_4 of the next layer")
+    return {f"{name}'": plain(rg.closed_form(rg.derive(name), "linear")) for name in ("V", "V_1")}
+
+
+@row("pdlt/deep_linear_closed_form", witness=EXACT)
+def deep_linear_closed_form() -> dict[str, sp.Expr]:
+    """G_4 of layer l to second order in 1/n; k is K of layer 1, C_W G_2 of the input."""
+    n, input_square = width / small, kernel / weight
+    typed = weight ** (2 * layer) * (1 + 2 / n) ** (layer - 1) * input_square**2
+    typed_excess = (1 + 2 / n) ** (layer - 1) - 1
+    K, V, V_1 = (in_depth(name, "linear", C_W="symbolic") for name in ("K", "V", "V_1"))
+    derived = [K**2, V / width, V_1 / width**2]
+    for found, wanted in zip(derived, orders(typed), strict=True):
+        equal(found, wanted, "G_4")
+    for found, wanted in zip([sp.Integer(0), *derived[1:]], orders(typed_excess), strict=True):
+        equal(found / K**2, wanted, "G_4/G_2^2 - 1")
+    return {"K": K, "V": sp.factor(V), "V_1": sp.factor(V_1)}
+
+
+@row("pdlt/relu_exact_variance", witness="tests/oracles/product_law.py: the exact law of the squared norm")
+def relu_exact_variance() -> dict[str, sp.Expr]:
+    """To third order in 1/n after L layers (layer L + 1); then the highest power of L = r n at each order."""
+    L, ratio = sp.Symbol("L", positive=True), sp.Symbol("r", positive=True)
+    typed = (1 + 5 * small / width) ** L - 1
+    typed_limit = sp.exp(5 * ratio * small) - 1
+    found = [sp.Integer(0)]
+    for power, name in enumerate(("V", "V_1", "V_2"), start=1):
+        found.append(sp.expand(in_depth(name, "relu").subs(layer, L + 1) / kernel**2 / width**power))
+    for each, wanted, limit in zip(found, orders(typed, 3), orders(typed_limit, 3), strict=True):
+        equal(each, wanted, "Var(q_L/q_0)")
+        equal(sp.limit(each.subs(L, ratio * width), width, sp.oo), limit, "its limit")
+    return {f"1/n^{power}": sp.factor(each) for power, each in enumerate(found) if power}
+
+
 if __name__ == "__main__":
     steps()
     product_of_widths()
     in_the_layer()
     with_biases()
+    for formula in (deep_linear_recursion, deep_linear_closed_form, relu_exact_variance):
+        formula()
     print("\nequal to PDLT chapter 3, (3.25), (3.29), (3.30), order by order in 1/n")

@@ -22,8 +22,12 @@ Sources: PDLT chapter 9 (equation numbers not seen). The four ratios for tanh at
 package; which layers they compare follows from their size.
 """
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import sympy as sp
+from rows import check_rows, row
 
 import rgflow as rg
 
@@ -56,6 +60,11 @@ def shares(activation: str, depth: int, constant: bool = False) -> tuple[np.ndar
     bias = np.array(rates["lambda_b"]) * product[-1] / product
     weight = np.array(rates["lambda_W"]) * g * product[-1] / product
     return bias, weight, flow(**rates)[1][-1]
+
+
+@cache
+def thousand() -> tuple[np.ndarray, np.ndarray, float]:
+    return shares("tanh", 1000)
 
 
 def spread(values: np.ndarray) -> float:
@@ -104,11 +113,96 @@ def constant_rates() -> None:
 
 
 def thousand_layers() -> None:
-    bias, weight, _ = shares("tanh", 1000)
+    bias, weight, _ = thousand()
     for beyond, typed in RATIOS.items():
         found = spread(bias[beyond:]), spread(weight[beyond:])
         assert np.abs(np.array(found) - typed).max() < 1e-4, found
         print(f"tanh, L = 1000, beyond layer {beyond}: shares equal up to {found[0]:.4f} and {found[1]:.4f}")
+
+
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+EQUAL = "tests/universality/test_learning_rates.py: shares of every layer, summed up"
+DEPTH, BIAS, WEIGHT = 64, 0.3, 0.8  # L, and what stands for lambda_b, lambda_W
+CLASSES = ("relu", "gelu", "tanh", "sin(z) + z^2/4")  # p_perp = 0, 0, 1, 12/13
+
+
+def compared(activation: str, name: str, typed: np.ndarray) -> dict[str, list[float]]:
+    """The engine's rates of all layers, and their spread over shares of Theta that are equal for deep layers."""
+    found = rg.learning_rates(activation, DEPTH, lambda_b=BIAS, lambda_W=WEIGHT)[name]
+    np.testing.assert_allclose(found, np.zeros(DEPTH) + typed, rtol=1e-13)
+    return {f"{name} of layers 1, 2, 3 and {DEPTH}, {activation}": [*found[:3], found[-1]]}
+
+
+def exponents(activation: str) -> tuple[float, float]:
+    """p_0 and p_perp."""
+    found = rg.criticality(activation)
+    return float(found.p_0), float(found.p_perpendicular)
+
+
+@row("pdlt/equivalence_bias_rate", witness=EQUAL)
+def equivalence_bias_rate() -> dict[str, Any]:
+    l, L = np.arange(1.0, DEPTH + 1), DEPTH
+    shown = {}
+    for activation in CLASSES:
+        _, p = exponents(activation)
+        typed = BIAS * l**-p * L ** (p - 1)
+        shown |= compared(activation, "lambda_b", typed)
+    return shown
+
+
+@row("pdlt/equivalence_weight_rate", witness=EQUAL)
+def equivalence_weight_rate() -> dict[str, Any]:
+    l, L = np.arange(1.0, DEPTH + 1), DEPTH
+    shown = {}
+    for activation in CLASSES:
+        p_0, p = exponents(activation)
+        typed = WEIGHT * L ** (p - 1) * l ** (p_0 - p)
+        shown |= compared(activation, "lambda_W", typed)
+    return shown
+
+
+@row("pdlt/equivalence_scale_invariant", witness=EQUAL)
+def equivalence_scale_invariant() -> dict[str, Any]:
+    typed_bias, typed_weight = BIAS / DEPTH, WEIGHT / DEPTH
+    assert rg.criticality("relu").universality_class == "scale-invariant"
+    return compared("relu", "lambda_b", typed_bias) | compared("relu", "lambda_W", typed_weight)
+
+
+@row("pdlt/equivalence_k_star_zero", witness=EQUAL)
+def equivalence_k_star_zero() -> dict[str, Any]:
+    l = np.arange(1.0, DEPTH + 1)
+    typed_bias, typed_weight = BIAS / l, WEIGHT
+    assert rg.criticality("tanh").universality_class == "K*=0"
+    return compared("tanh", "lambda_b", typed_bias) | compared("tanh", "lambda_W", typed_weight)
+
+
+@row("pdlt/equivalence_half_stable", witness=EQUAL)
+def equivalence_half_stable() -> dict[str, Any]:
+    typed_bias, typed_weight = BIAS / DEPTH, WEIGHT / DEPTH
+    assert rg.criticality("swish").universality_class == "half-stable"
+    return compared("swish", "lambda_b", typed_bias) | compared("swish", "lambda_W", typed_weight)
+
+
+@row(
+    "pdlt/equivalence_flatness",
+    witness="tests/universality/test_learning_rates.py: the same spread, from averages taken there",
+)
+def equivalence_flatness() -> dict[str, float]:
+    """Four decimals are typed: half a unit of the last, of ratios less one."""
+    typed = {
+        "biases, l > 50": 1.0323,
+        "weights, l > 50": 1.0064,
+        "biases, l > 100": 1.0175,
+        "weights, l > 100": 1.0030,
+    }
+    bias, weight, _ = thousand()
+    shown = {}
+    for name, number in typed.items():
+        of, beyond = (bias if "biases" in name else weight), int(name.rpartition(" ")[2])
+        shown[name] = spread(of[beyond:])
+        assert abs(shown[name] - number) < 0.5e-4, (name, shown[name])
+    return shown
 
 
 if __name__ == "__main__":
@@ -118,3 +212,4 @@ if __name__ == "__main__":
     constant_rates()
     limits()
     thousand_layers()
+    check_rows(globals())

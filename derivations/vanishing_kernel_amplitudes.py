@@ -16,7 +16,13 @@ since a weight's learning rate is measured in C_W. The book has the exponents an
 derived by hand; all agree with flows of 3 10^4 layers to a part in a thousand. Equation numbers have not been seen.
 """
 
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
 import sympy as sp
+from compare import equal
+from rows import check_rows, row
 
 import rgflow as rg
 
@@ -62,9 +68,133 @@ def check(activation: str, typed: dict[str, sp.Expr]) -> None:
         assert difference == 0, f"{name} of {activation}: typed - derived = {-difference}"
 
 
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+DEEP = "benchmarks/power_laws.py: flows of 10^5 layers beside these laws; tests/sources/pdlt_depth.py"
+
+
+@cache
+def laws(activation: str) -> Mapping[str, Any]:
+    return rg.criticality(activation).laws
+
+
+def compared(name: str, typed: sp.Expr) -> dict[str, sp.Expr]:
+    """The engine's laws, after they have been found equal to the typed one."""
+    shown = {}
+    for activation, (steepness, slope) in ACTIVATIONS.items():
+        at = typed.subs({a: steepness, lambda_W: lambda_W * slope**2}, simultaneous=True)
+        found = laws(activation)[name].leading
+        equal(found, at, f"{name} of {activation}")
+        shown[f"{name}, {activation}"] = sp.factor(found)
+    return shown
+
+
+@row("pdlt/asymptotic_theta", witness=DEEP)
+def far_Theta() -> dict[str, sp.Expr]:
+    typed = lambda_b + lambda_W / a
+    return compared("Theta", typed)
+
+
+@row("pdlt/asymptotic_V", witness=DEEP)
+def far_V() -> dict[str, sp.Expr]:
+    typed = 2 * third * l
+    return compared("V", typed * K**2)
+
+
+@row("pdlt/asymptotic_B", witness=DEEP)
+def far_B() -> dict[str, sp.Expr]:
+    typed = l / 3
+    return compared("B", typed * Theta**2)
+
+
+@row("pdlt/asymptotic_F", witness=DEEP)
+def far_F() -> dict[str, sp.Expr]:
+    typed = l / 4
+    return compared("F", typed * K * Theta)
+
+
+@row("pdlt/asymptotic_D", witness=DEEP)
+def far_D() -> dict[str, sp.Expr]:
+    typed = -sp.Rational(2, 9) * lambda_b / a
+    return compared("D", typed)
+
+
+@row("pdlt/asymptotic_A", witness=DEEP)
+def far_A() -> dict[str, sp.Expr]:
+    typed = sp.Rational(4, 27) * lambda_b**2 * l
+    return compared("A", typed)
+
+
+@row("pdlt/asymptotic_P", witness=DEEP)
+def far_P() -> dict[str, sp.Expr]:
+    typed = -(Theta**2) * l / 12
+    return compared("P", typed)
+
+
+@row("pdlt/asymptotic_Q", witness=DEEP)
+def far_Q() -> dict[str, sp.Expr]:
+    typed = -Theta * lambda_b * l / 16
+    return compared("Q", typed)
+
+
+@row("pdlt/asymptotic_R", witness=DEEP)
+def far_R() -> dict[str, sp.Expr]:
+    typed = -(Theta**2) * l**2 / 48 * lambda_W - Theta**2 * l**2 / 48 * 3 * a * Theta
+    return compared("R", typed)
+
+
+@row("pdlt/asymptotic_S", witness=DEEP)
+def far_S() -> dict[str, sp.Expr]:
+    typed = lambda_W * Theta**2 * l**2 / 12
+    return compared("S", typed)
+
+
+@row("pdlt/asymptotic_T", witness=DEEP)
+def far_T() -> dict[str, sp.Expr]:
+    typed = a * lambda_b**2 * Theta * l**2 / 32
+    return compared("T", typed)
+
+
+@row("pdlt/asymptotic_U", witness=DEEP)
+def far_U() -> dict[str, sp.Expr]:
+    typed = a * Theta**3 / 2
+    return compared("U", typed)
+
+
+@row("pdlt/universal_ratio", witness=DEEP)
+def universal_ratio() -> dict[str, Any]:
+    """Powers of l with K* = 0; of L, at l = L with rates lambda/L, in the scale-invariant class: all alike."""
+    typed = {"V/K²": 1, "B/Θ²": 1, "A/Θ²": 1, "F/KΘ": 1, "P/Θ²": 1, "Q/Θ²": 1, "KR/Θ²": 1, "KS/Θ²": 1, "KT/Θ²": 1}
+    shown = {}
+    for activation, rates in (("tanh", False), ("sin", False), ("relu", True)):
+        for name, power in typed.items():
+            above, below = (tuple(side.replace("Θ²", "ΘΘ").replace("K²", "KK")) for side in name.split("/"))
+            if any(law_of(activation, x).vanishes for x in above):
+                continue  # P and R of relu
+            found = sum(power_of_depth(activation, x, rates) for x in above)
+            found -= sum(power_of_depth(activation, x, rates) for x in below)
+            assert found == power, (activation, name, found)
+            if activation == "sin":
+                whole = [sp.prod([law_of(activation, x).leading for x in side]) for side in (above, below)]
+                shown[f"{name}, {activation}"] = sp.factor(whole[0] / whole[1])
+    return shown
+
+
+def law_of(activation: str, letter: str) -> Any:
+    return laws(activation)[letter.replace("Θ", "Theta")]
+
+
+def power_of_depth(activation: str, letter: str, rates: bool) -> Any:
+    """Of l; with rates that are divided by L, at l = L."""
+    law = law_of(activation, letter)
+    learned = law.amplitude.free_symbols & {lambda_b, lambda_W} if rates else ()
+    return law.exponent - (sp.Poly(law.amplitude, *learned).total_degree() if learned else 0)
+
+
 if __name__ == "__main__":
     for name, typed in LAWS.items():
         print(f"{name} -> {typed}\n\n    {sp.latex(typed)}\n")
     for activation, (steepness, slope) in ACTIVATIONS.items():
         check(activation, LAWS)
         print(f"{activation}: a = {steepness}, sigma'(0) = {slope}: equal, all {len(LAWS)}")
+    check_rows(globals())

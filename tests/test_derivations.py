@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+import sympy as sp
 from oracles.exact_brackets import PolynomialBrackets
 from sources.pdlt import ManyInputs, Parameters, step
 
@@ -20,8 +21,9 @@ from rgflow import Tensor
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "derivations"
-SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem != "paper"}
-WITH_FORMULAS = [name for name, path in SCRIPTS.items() if "\nMANY = (" in path.read_text(encoding="utf-8")]
+NOTATION = ("compare", "paper", "rows")  # what scripts are written with
+SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem not in NOTATION}
+WITH_FORMULAS = [name for name, path in SCRIPTS.items() if "\nMANY" in path.read_text(encoding="utf-8")]
 
 
 @pytest.fixture
@@ -91,8 +93,25 @@ def test_normal_form_by_hand(paper):
 
 
 def test_examples_of_the_notation(paper):
-    result = doctest.testmod(paper)
-    assert result.attempted > 0 == result.failed
+    import compare
+
+    for module in (paper, compare):
+        result = doctest.testmod(module)
+        assert result.attempted > 0 == result.failed
+
+
+@pytest.mark.usefixtures("paper")
+def test_equal_as_functions_of_symbols_by_name():
+    """Whatever symbols are known to be; in another form; and not if a part in 10^20 differs."""
+    from compare import equal
+
+    x, K, W = sp.Symbol("x", real=True), sp.Symbol("K", positive=True), sp.Symbol("C_W", nonnegative=True)
+    equal(x + x**2, sp.Symbol("x") * (1 + sp.Symbol("x")), "a product")
+    equal(sp.asin(K / (K + 1)), sp.atan(K / sp.sqrt(1 + 2 * K)), "an angle")
+    equal(0, 0, "nothing")
+    for wrong in (W * sp.exp(K) * (1 + sp.Rational(1, 10**20)), W * sp.exp(K) + sp.Rational(1, 10**20), 0, K):
+        with pytest.raises(AssertionError, match="an exponential"):
+            equal(W * sp.exp(K), wrong, "an exponential")
 
 
 def test_slips_of_the_pen_are_refused(paper):
