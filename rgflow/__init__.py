@@ -16,6 +16,7 @@ from rgflow.algebra import Recursion, System, Tensor
 from rgflow.derive import closure, derive
 from rgflow.errors import (
     AccuracyError,
+    BrokenStep,
     DomainWarning,
     FormulaError,
     InputError,
@@ -130,8 +131,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":
-        return import_module("rgflow.nn")
+    if name in ("extend", "nn", "plots"):
+        return import_module(f"rgflow.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'rgflow' has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_LATER[name]), name)
@@ -142,6 +143,7 @@ __all__ = [
     "MLP",
     "AccuracyError",
     "Activation",
+    "BrokenStep",
     "Dense",
     "DomainWarning",
     "FormulaError",
@@ -164,10 +166,12 @@ __all__ = [
     "closure",
     "compiled",
     "derive",
+    "extend",
     "flow",
     "gram",
     "load",
     "nn",
+    "plots",
     "sample",
     "save",
     "total",

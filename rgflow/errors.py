@@ -74,6 +74,10 @@ class AccuracyError(RgflowError, ArithmeticError):
     """A number that cannot be given to a useful accuracy (divergence, overflow, nearly equal inputs at a kink)."""
 
 
+class BrokenStep(RgflowError, ArithmeticError):
+    """A step of a derivation whose two sides are not equal: the recursion or the engine has been changed."""
+
+
 class NoClosedForm(RgflowError):
     """A Gaussian average or a solution in depth that has no closed form, or none that the rules find."""
 

@@ -50,12 +50,11 @@ def test_own_axes_and_what_is_refused():
     from matplotlib.figure import Figure
 
     found = rg.criticality("linear")
-    axes = Figure().subplots(3, 3)
-    panels = plot_power_laws(found, depth=20, axes=axes)
-    assert list(panels) == list(axes.flat[:8])
-    assert not axes.flat[8].get_visible()
-    with pytest.raises(rg.InputError, match="8 tensors"):
-        plot_power_laws(found, depth=20, axes=Figure().subplots(2, 2))
+    axes = Figure().subplots(2, 4)
+    panels = plot_power_laws(found, depth=20, ax=axes)
+    assert list(panels) == list(axes.flat)
+    with pytest.raises(rg.InputError, match="8 are drawn"):
+        plot_power_laws(found, depth=20, ax=Figure().subplots(2, 2))
     with pytest.raises(rg.InputError, match=r"rgflow\.criticality"):
         plot_power_laws("tanh")
     with pytest.raises(rg.InputError, match="depth"):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import rgflow as rg
 from rgflow.components import distinct, families, representatives, unit, unit_tex, unit_text
 from rgflow.plots import plot_flow, write_picture
-from rgflow.plots.panels import COLOURS
+from rgflow.plots.style import COLOURS
 
 NET = rg.MLP.uniform(n_in=16, width=16, depth=4, activation="tanh")
 TWO = np.array([[1.0, 0.4], [0.4, 1.0]])
@@ -90,13 +90,13 @@ def test_totals_alone_and_order_0(one):
 def test_takes_axes_and_returns_them(one):
     figure = Figure()
     given = figure.subplots(1, 3)
-    assert plot_flow(one, axes=given).tolist() == given.tolist()
+    assert plot_flow(one, ax=given).tolist() == given.tolist()
     given = Figure().subplots(2, 3)
-    assert plot_flow(one, axes=given).shape == (2, 3)
+    assert plot_flow(one, ax=given).shape == (2, 3)
     alone = rg.flow(NET, first_kernel=1.0, tensors="K")
-    assert plot_flow(alone, axes=Figure().subplots()).size == 1
+    assert plot_flow(alone, ax=Figure().subplots()).size == 1
     with pytest.raises(rg.InputError, match="3 letters"):
-        plot_flow(one, axes=Figure().subplots(1, 2))
+        plot_flow(one, ax=Figure().subplots(1, 2))
 
 
 def test_many_letters_make_several_rows():

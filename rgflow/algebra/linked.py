@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 from rgflow.algebra import linked_text
 from rgflow.algebra.response import Line
 from rgflow.algebra.tensor import Tensor
+from rgflow.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Linked:
             else "every weight matrix has neurons of its own",
             "brackets sit at the order-0 kernel; hyperparameters are those of the new layer",
             "leading order in 1/n for cumulants and next order for means",
+        )
+
+    @property
+    def steps(self) -> NoReturn:
+        """Only recursions from one layer to the next have steps: InputError."""
+        raise InputError(
+            f"{self.name} of a {self.layer} layer has no steps: it follows from lines that link layers; print them. "
+            "Recursions from one layer to the next have steps: those of dense, linear and orthogonal layers, and of "
+            "residual ones with closure='book'"
         )
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rgflow.algebra import symbolic, tex, text
 from rgflow.algebra.tensor import Tensor
@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     import sympy
 
 
+class History(Protocol):
+    """What knows how a recursion was derived."""
+
+    def steps(self, recursion: Recursion) -> Any:
+        """The derivation of the recursion."""
+
+
 @dataclass(frozen=True)
 class Recursion:
-    """The layer-to-layer recursion of one tensor, at one order in 1/n.
+    r"""The layer-to-layer recursion of one tensor, at one order in 1/n.
+
+    .. math:: \kappa_k^{(\ell+1)} = n_\ell^{1-k} \sum_q X_q^{(\ell+1)} n_\ell^{-q}, \qquad
+              X_q^{(\ell+1)} = \text{polynomial in the state of layer } \ell
 
     Attributes
     ----------
@@ -32,6 +42,8 @@ class Recursion:
         The kind of layer, from whose integrand the recursion follows.
     terms : tuple of Term
         Tensors and brackets on the right belong to layer l, hyperparameters to layer l+1, r = n_l / n_{l-1}.
+    history : History, optional
+        How it was derived, from which :attr:`steps` are told; no part of its value.
 
     Two recursions are equal if their values are; they are hashable and picklable.
     """
@@ -40,6 +52,31 @@ class Recursion:
     samples: str
     layer: str
     terms: tuple[Term, ...]
+    history: History | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def steps(self) -> Any:
+        """Its derivation as data, six steps from the layer's law to this recursion, each checked when it is built.
+
+        Returns
+        -------
+        Derivation
+            See :class:`rgflow.derive.steps.Derivation`: a sequence of steps that prints itself as text, Markdown and
+            LaTeX, with ``hypergraphs`` and ``diagrams`` that draw themselves as SVG and know the terms that they feed.
+
+        Raises
+        ------
+        InputError
+            If the recursion was made by hand or collapsed, or if its kind of layer has none.
+        BrokenStep
+            If the terms are not those that follow.
+        """
+        if self.history is None:
+            raise InputError(
+                f"this recursion of {self.name} was collapsed or made by hand, and has no steps; those of "
+                f"rgflow.derive({self.name!r}, samples={self.samples!r}, layer=...) end in it"
+            )
+        return self.history.steps(self)
 
     @property
     def name(self) -> str:

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rgflow.bench.measure import SUBJECTS
 from rgflow.bench.rows import Row, number
 from rgflow.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 OURS, PROMISED, INK, GREY = "#3b78ab", "#d1495b", "#1b1b1b", "#7a7a7a"
 HEIGHT = 0.27  # inches of a line
 LIMIT, EDGE = 2e4, 4e4  # bars of more than the one end at the other, with an arrow
 
 
-def plot_bench(rows: Sequence[Row], axes: Any = None) -> NDArray[np.object_]:
+def plot_bench(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
     """Draw how many times as long others take: a bar for each ratio, its range as a line, red what was promised.
 
     Parameters
     ----------
     rows : sequence of Row
         Those without a label for pictures are left out, and of several numbers of threads the least is drawn.
-    axes : matplotlib Axes, optional
+    ax : matplotlib Axes, optional
         Where to draw; without it a new figure is made.
 
     Returns
     -------
-    array of Axes, of shape (1,)
+    Axes
 
     Raises InputError if there is nothing to draw.
     """
@@ -37,7 +39,7 @@ def plot_bench(rows: Sequence[Row], axes: Any = None) -> NDArray[np.object_]:
     if not groups:
         raise InputError("no row holds a ratio to draw; measure kernels, grid, inputs or networks")
     lines = sum(1 + len(group) for group in groups.values())
-    ax = _axes(lines) if axes is None else axes
+    ax = _axes(lines) if ax is None else ax
     place, ticks, names = float(lines), [], []
     for title, group in groups.items():
         place -= 1
@@ -53,7 +55,7 @@ def plot_bench(rows: Sequence[Row], axes: Any = None) -> NDArray[np.object_]:
     for text in ax.get_yticklabels():
         if text.get_text() in groups:
             text.set_fontweight("bold")
-    return np.array([ax], dtype=object)
+    return ax
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -102,7 +104,9 @@ def _frame(ax: Any, groups: dict[str, list[Row]], lines: int) -> None:
     ax.axvline(1, color=GREY, lw=1, zorder=3)
     ax.set_ylim(-0.7, lines - 0.3)
     ax.set_title(
-        "times as long as rgflow, on one thread; black: range of the rounds, red: promised", fontsize=9.5, loc="right"
+        "times as long as rgflow, on one thread; black: range of the rounds, red: promised",
+        fontsize=9.5,
+        loc="right",
     )
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=9, color=GREY)

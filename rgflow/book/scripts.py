@@ -27,7 +27,7 @@ class Row:
     @property
     def line(self) -> int:
         """Where it stands in its script."""
-        return inspect.getsourcelines(self.function)[1]
+        return int(inspect.unwrap(self.function).__code__.co_firstlineno)
 
     def run(self) -> tuple[Any, ...]:
         """What it derives; AssertionError if the typed formula is not that."""
@@ -74,7 +74,7 @@ def _script(path: Path) -> Script:
         for f in vars(module).values()
         if isinstance(getattr(f, "row", None), tuple) and f.__module__ == module.__name__
     ]
-    rows = tuple(Row(*f.row, path, f) for f in marked)
+    rows = tuple(Row(formula, witness, path, f) for f in marked for formula, witness in (f.row,))
     return Script(path, inspect.getdoc(module) or "", rows)
 
 

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rgflow.checks import whole
+from rgflow.cli.answers.choices import aspect_answer
 from rgflow.cli.kinds import KindOption, layer_of
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import ActivationArgument, JsonOption
 from rgflow.cli.paths import PICTURES, writable
+from rgflow.cli.screen import rule_below_titles
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +27,7 @@ WIDTHS = 18  # columns of labels
 
 
 def aspect(
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    activation: ActivationArgument,
     width: Annotated[
         int | None, typer.Option("--width", metavar="N", help="Width of the hidden layers: a depth is recommended.")
     ] = None,
@@ -35,6 +39,7 @@ def aspect(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --width: draw against depth/width; .png, .svg or .pdf.")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Recommend a depth for a width, from the scale L/n on which fluctuations of a critical network grow.
 
@@ -45,6 +50,7 @@ def aspect(
       rgflow aspect tanh --skip 0.7
     """
     writable(plot, PICTURES, "--plot")
+    from rgflow.cli.files import picture
     from rgflow.cli.screen import results, warn, working
     from rgflow.errors import DomainWarning, InputError
     from rgflow.predict.aspect.ratio import aspect_ratio
@@ -55,25 +61,26 @@ def aspect(
         whole("width", width, 1)
     with working("deriving nu"):
         found = aspect_ratio(activation, n_out, layer=_layer(layer, skip))
-    console, recommended = results(), None
+    recommended = None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DomainWarning)
         if width is not None:
             with working("following a network of this width"):
                 recommended = found.recommend(width)
-    _print(found, console)
-    if recommended is None:
-        return
-    _print_recommendation(recommended, console)
+    if json:
+        print_json("aspect", aspect_answer(found, recommended))
+    else:
+        console = results()
+        _print(found, console)
+        if recommended is not None:
+            _print_recommendation(recommended, console)
     for each in said:
         warn(f"warning: {each.message}")
-    if plot is not None:
+    if plot is not None and recommended is not None:
         from rgflow.plots.aspect import plot_aspect
-        from rgflow.plots.files import write_picture
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_aspect(found, recommended), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        drawn = found, recommended
+        picture(lambda: plot_aspect(*drawn), plot, quiet=json)
 
 
 def _layer(kind: str | None, skip: float | None) -> Layer | None:
@@ -97,7 +104,6 @@ def _print(found: AspectRatio, console: Console) -> None:
 
 
 def _print_recommendation(recommended: Recommendation, console: Console) -> None:
-    from rich import box
     from rich.table import Table
 
     from rgflow.cli.formulas import hanging
@@ -106,7 +112,7 @@ def _print_recommendation(recommended: Recommendation, console: Console) -> None
     title = f"Width {recommended.width}: {recommended.depth} layers, depth/width = {recommended.ratio:.4g}"
     console.print(title, style="bold", soft_wrap=True)
     console.print()
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = Table(box=rule_below_titles(), padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("bound", no_wrap=True)
     table.add_column("last layer within it", justify="right", no_wrap=True)
     table.add_column("depth/width", justify="right", no_wrap=True)

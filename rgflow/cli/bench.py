@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.completion import subjects
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import JsonOption
 from rgflow.cli.paths import PICTURES, writable
 
 if TYPE_CHECKING:
@@ -18,13 +22,19 @@ if TYPE_CHECKING:
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases and fewer rounds: minutes.")] = False,
     only: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Subjects: kernels, memory, grid, letters, inputs, networks, ..")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Subjects: kernels, memory, grid, letters, inputs, networks, ..",
+            autocompletion=subjects,
+        ),
     ] = None,
     threads: Annotated[
         str | None, typer.Option(metavar="N,M", help="Only what is measured with so many threads.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: .png, .svg or .pdf.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the rows: .json.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Measure times and ratios on this machine, beside the programs that are found here.
 
@@ -40,6 +50,7 @@ def bench(
     from rgflow.bench import machine
     from rgflow.bench.measure import SUBJECTS, jobs, measure
     from rgflow.bench.rows import as_json
+    from rgflow.cli.files import picture
     from rgflow.cli.screen import results, working
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, (".json",), "--save")):
@@ -47,7 +58,7 @@ def bench(
     chosen = jobs(_names(only), _counts(threads))
     console = results()
     found = machine.describe()
-    for line in (f"{found['processor']}, {found['processors']} processors", _versions(found)):
+    for line in () if json else (f"{found['processor']}, {found['processors']} processors", _versions(found)):
         console.print(line, style="bold" if "processors" in line else "", soft_wrap=True)
     rows: list[Row] = []
     for name in dict.fromkeys(name for name, _ in chosen):
@@ -55,17 +66,19 @@ def bench(
         for _, count in (job for job in chosen if job[0] == name):
             with working(f"{SUBJECTS[name].title.lower()}, {count} thread{'s' * (count > 1)}"):
                 group += measure(name, count, quick)
-        _show(group, console)
+        if not json:
+            _show(group, console)
         rows += group
+    if json:
+        print_json("bench", {"machine": found, "rows": [asdict(row) for row in rows]})
     if save is not None:
         save.write_text(as_json(rows, found), encoding="utf-8")
-        console.print(f"rows: {save}", soft_wrap=True)
+        if not json:
+            console.print(f"rows: {save}", soft_wrap=True)
     if plot is not None:
         from rgflow.bench.picture import plot_bench
-        from rgflow.plots import write_picture
 
-        write_picture(plot_bench(rows), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        picture(lambda: plot_bench(rows), plot, quiet=json)
 
 
 def _names(text: str | None) -> list[str]:

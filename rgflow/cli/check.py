@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rgflow.algebra import LETTERS, Tensor
-from rgflow.cli.screen import results, warn
+from rgflow.cli.screen import results, rule_below_titles, warn
 from rgflow.cli.tables import number, show
 from rgflow.components import families, number_of_samples, picked, representatives, subscript
 from rgflow.sampling.plan import check_networks
@@ -112,10 +112,9 @@ def print_check(ds: xarray.Dataset, mc: xarray.Dataset) -> None:
 
 def check_table(rows: Sequence[Comparison], limit: float) -> Any:
     """Theory and its error, sampled and its standard error, and how far apart: beyond chance *, beyond both **."""
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = Table(box=rule_below_titles(), padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("tensor", no_wrap=True)
     for title in ("layer", "theory", "± left out", "sampled", "± s.e.", "s.e. apart"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -133,7 +132,7 @@ def check_table(rows: Sequence[Comparison], limit: float) -> Any:
             f"{row.theory_error:.2g}" if np.isfinite(row.theory_error) else "unknown",
             number(row.sampled),
             f"{row.standard_error:.2g}",
-            f"{row.apart:+.1f}",
+            f"{round(row.apart, 1) + 0.0:+.1f}",
             mark,
             style=style,
         )

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.answers.formulas import critical_answer
 from rgflow.cli.kinds import KindOption, layer_of
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import ActivationArgument, JsonOption
 from rgflow.cli.paths import PICTURES, writable
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ CLASSES = {
 
 
 def critical(
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    activation: ActivationArgument,
     layer: KindOption = None,
     skip: Annotated[
         float | None, typer.Option("--skip", metavar="X", help="Skip strength of a residual layer.")
@@ -35,6 +38,7 @@ def critical(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw flow and power laws: .png, .svg or .pdf.")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Find the critical C_b and C_W of an activation, its universality class and its exponents.
 
@@ -46,7 +50,10 @@ def critical(
       rgflow critical relu --latex
       rgflow critical tanh --layer residual --skip 0.9
     """
+    if latex and json:
+        raise typer.BadParameter("give one of --latex and --json")
     writable(plot, PICTURES, "--plot")
+    from rgflow.cli.files import picture
     from rgflow.cli.power_law_table import as_latex, print_table
     from rgflow.cli.screen import results, working
     from rgflow.universality import criticality
@@ -57,17 +64,19 @@ def critical(
         with working("deriving power laws"):
             typer.echo(as_latex(found))
         return
-    console = results()
-    _print_points(found, console)
-    _print_behaviour(found, console)
-    if table:
-        print_table(found, console)
+    if json:
+        with working("deriving exponents"):
+            print_json("critical", critical_answer(found, table))
+    else:
+        console = results()
+        _print_points(found, console)
+        _print_behaviour(found, console)
+        if table:
+            print_table(found, console)
     if plot is not None:
-        from rgflow.plots import plot_power_laws, write_picture
+        from rgflow.plots import plot_power_laws
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_power_laws(found), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        picture(lambda: plot_power_laws(found), plot, quiet=json)
 
 
 # Points ---------------------------------------------------------------------------------------------------------------

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import textwrap
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.answers.formulas import derive_answer
+from rgflow.cli.completion import tensors
 from rgflow.cli.kinds import KindOption, layer_of
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import JsonOption
+from rgflow.cli.steps import print_steps
 from rgflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +33,9 @@ def derive(
     name: Annotated[
         str,
         typer.Argument(
-            help="K, Theta, V, A, B, D, F, P .. U, V6, J, V_J, or jets: '1 2|3e 4e'; _q for corrections: V_1, J_1."
+            help="K, Theta, V, A, B, D, F, P .. U, V6, J, V_J, or jets: '1 2|3e 4e'; _q for corrections: V_1, J_1.",
+            autocompletion=tensors,
+            show_default=False,
         ),
     ],
     samples: Annotated[
@@ -40,6 +48,14 @@ def derive(
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX and nothing else.")] = False,
     sympy: Annotated[bool, typer.Option("--sympy", help="Print the right-hand side as SymPy writes it.")] = False,
     closure: Annotated[bool, typer.Option("--closure", help="Print everything it depends on, too.")] = False,
+    json: JsonOption = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Print its derivation: six steps, each an equality that was checked.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With --steps: as Markdown, with its diagrams.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FOLDER", help="With --steps: write its diagrams here.")
+    ] = None,
 ) -> None:
     """Derive the layer-to-layer recursion of a tensor from the definition of a layer.
 
@@ -50,11 +66,16 @@ def derive(
       rgflow derive Theta_1 --samples many
       rgflow derive "1 2|3e 4e" --closure     a tensor by its jets; all it needs
       rgflow derive "1 2|3e 4e_1"             its first correction
+      rgflow derive V --samples many --steps  its derivation, step by step
       rgflow derive V --layer residual        linked lines: its neurons remember
       rgflow derive V --layer residual --book
     """
-    if latex and sympy:
-        raise typer.BadParameter("give one of --latex and --sympy")
+    if latex + sympy + json > 1:
+        raise typer.BadParameter("give one of --latex, --sympy and --json")
+    if (markdown or svg) and not steps:
+        raise typer.BadParameter(f"{'--markdown' if markdown else '--svg'} belongs to --steps")
+    if steps and (sympy or closure or json or (markdown and latex)):
+        raise typer.BadParameter("--steps takes one of --markdown and --latex, and no --sympy, --closure or --json")
     from rgflow.algebra import Linked
     from rgflow.cli.screen import results
     from rgflow.derive import closure as closed
@@ -65,13 +86,19 @@ def derive(
         asked = derived(name, samples=samples.value, layer=kind, closure="book" if book else "full")
     except InputError as error:
         raise InputError(f"{error} (leave out --book)" if book else str(error)) from None
+    if steps:
+        print_steps(asked, markdown, latex, svg)
+        return
     if isinstance(asked, Linked):
-        _print_lines(asked, latex, sympy, closure)
+        _print_lines(asked, latex, sympy, closure, json)
         return
     recursions: tuple[Recursion, ...] = (asked,)
     if closure:
         system = closed(name, samples.value, kind, "book" if book else "full")
         recursions = tuple(system)
+    if json:
+        print_json("derive", derive_answer(asked, recursions))
+        return
     if latex:
         typer.echo(system.latex() if closure else recursions[0].latex())
         return
@@ -89,7 +116,7 @@ def derive(
     console.print(remarks(recursions, console.width, book), style="dim", soft_wrap=True)
 
 
-def _print_lines(found: Linked, latex: bool, sympy: bool, closure: bool) -> None:
+def _print_lines(found: Linked, latex: bool, sympy: bool, closure: bool, json: bool) -> None:
     """The lines of a tensor that has no recursion of its own; InputError for what only a recursion has."""
     from rgflow.cli.screen import results
 
@@ -103,6 +130,9 @@ def _print_lines(found: Linked, latex: bool, sympy: bool, closure: bool) -> None
                 f"{option}: {found.name} of a {found.layer} layer is no single recursion but lines that link layers; "
                 f"{instead}{book}"
             )
+    if json:
+        print_json("derive", derive_answer(found, ()))
+        return
     if latex:
         typer.echo(found.latex())
         return

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.answers.flow import flow_answer
+from rgflow.cli.completion import kinds, tensor_list
 from rgflow.cli.kinds import layer_of
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import ActivationArgument
 from rgflow.cli.paths import PICTURES, RESULTS, writable
 from rgflow.errors import InputError
 
@@ -32,7 +36,7 @@ class Kinks(StrEnum):
 
 
 def flow(
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    activation: ActivationArgument,
     width: Annotated[int, typer.Option(metavar="N", help="Neurons of a hidden layer.", rich_help_panel=NETWORK)] = 128,
     depth: Annotated[int, typer.Option(metavar="L", help="Weight layers.", rich_help_panel=NETWORK)] = 32,
     n_out: Annotated[
@@ -66,6 +70,7 @@ def flow(
             metavar="KIND",
             help="Layers between the first and the last: dense (default), residual, orthogonal, ...",
             rich_help_panel=NETWORK,
+            autocompletion=kinds,
         ),
     ] = None,
     skip: Annotated[
@@ -90,7 +95,10 @@ def flow(
         ),
     ] = None,
     tensors: Annotated[
-        str, typer.Option(metavar="NAMES", help="Names, separated by commas.", rich_help_panel=THEORY)
+        str,
+        typer.Option(
+            metavar="NAMES", help="Names, separated by commas.", rich_help_panel=THEORY, autocompletion=tensor_list
+        ),
     ] = "K,V,Theta",
     order: Annotated[int, typer.Option(metavar="P", help="Power of 1/width: 0, 1 or 2.", rich_help_panel=THEORY)] = 1,
     kinks: Annotated[
@@ -175,15 +183,13 @@ def flow(
     if check is not None:
         if not json:
             total(ds)  # the table compares totals: what has none is refused before the work
-        mc = _sample(net, shown, measured, check, seed, threads, kinks.value, not json)
+        mc = _sample(net, shown, measured, check, seed, threads, kinks.value)
         if not json:
             from rgflow.cli.check import print_check
 
             print_check(ds, mc)
     if json:
-        from rgflow.cli.machine import as_json
-
-        typer.echo(as_json(ds, mc))
+        print_json("flow", flow_answer(ds, mc))
     _write(ds, mc, plot, save, quiet=json)
 
 
@@ -230,9 +236,8 @@ def _sample(
     seed: int,
     threads: int | None,
     kinks: str,
-    progress: bool,
 ) -> xarray.Dataset:
-    from rgflow.cli.screen import note, results
+    from rgflow.cli.screen import messages, note
     from rgflow.sampling import sample
     from rgflow.threads import cores, single_products
 
@@ -247,26 +252,16 @@ def _sample(
             seed=seed,
             threads=threads or cores(),
             kinks=kinks,
-            progress=progress and results().is_terminal,
+            progress=messages().is_interactive,
         )
 
 
 def _write(ds: xarray.Dataset, mc: xarray.Dataset | None, plot: Path | None, save: Path | None, quiet: bool) -> None:
-    from rgflow.cli.screen import results, working
+    from rgflow.cli.files import kept, picture
 
-    done = []
     if plot is not None:
-        from rgflow.plots import plot_flow, write_picture
+        from rgflow.plots import plot_flow
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_flow(ds, mc), plot)
-        done.append(f"picture: {plot}")
+        picture(lambda: plot_flow(ds, mc), plot, quiet)
     if save is not None:
-        from rgflow.files import save as store
-
-        with working(f"saving {save}"):
-            store(ds, save)
-        done.append(f"coefficients: {save} (rgflow.load reads it)")
-    if not quiet:
-        for line in done:
-            results().print(line, soft_wrap=True)
+        kept(ds, save, "coefficients", quiet)

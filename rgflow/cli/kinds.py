@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rgflow.cli.completion import kinds
 from rgflow.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 KindOption = Annotated[
     str | None,
-    typer.Option("--layer", metavar="KIND", help="dense (default), residual, orthogonal, linear, ..."),
+    typer.Option(
+        "--layer", metavar="KIND", help="dense (default), residual, orthogonal, linear, ...", autocompletion=kinds
+    ),
 ]
 
 

@@ -1,54 +1,80 @@
-"""``--json``: the same results for programs."""
+"""``--json``: the same results for programs, in one envelope.
+
+Every document has the version of rgflow, the version of this scheme and the command; what follows belongs to the
+command (see ``docs/terminal.md``). Numbers have all their digits; NaN and infinity are null; what is exact is a text
+beside its value. Progress and warnings go to standard error.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rgflow.components import families
 
 if TYPE_CHECKING:
     import xarray
 
-
-def as_json(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
-    """Coefficients, totals with their errors, trust, and what was sampled; NaN and infinity are null."""
-    found: dict[str, Any] = {
-        "rgflow": ds.attrs["rgflow_version"],
-        "network": json.loads(ds.attrs["network"]),
-        "order": int(ds.attrs["order"]),
-        "conventions": ds.attrs["conventions"],
-        "layer": ds["layer"].values.tolist(),
-        "fan_in": ds["fan_in"].values.tolist(),
-        "coefficients": {str(name): _plain(ds[str(name)].values.tolist()) for name in ds["coefficient"].values},
-        "numerical_error": _by_name(ds, "coefficient", "numerical_error"),
-    }
-    if "expansion_ratio" in ds:
-        found["expansion_ratio"] = _by_name(ds, "letter", "expansion_ratio")
-        found["trusted_layers"] = _by_name(ds, "letter", "trusted_layers")
-    if "expansion_ratio" in ds and _whole(ds):
-        from rgflow.flow import total
-
-        summed = total(ds)
-        found["totals"] = {str(name): _plain(array.values.tolist()) for name, array in summed.data_vars.items()}
-    if mc is not None:
-        sampled = {str(name): _plain(array.values.tolist()) for name, array in mc.data_vars.items()}
-        found["sampled"] = {"networks": int(mc.attrs["networks"]), "seed": str(mc.attrs["seed"]), **sampled}
-    return json.dumps(found, allow_nan=False)
+SCHEMA = 1
+"""Grows when a key is renamed or left out, or a value gets another meaning; new keys may come without."""
 
 
-def _whole(ds: xarray.Dataset) -> bool:
-    """Whether every letter is known from its leading order up: a correction asked for alone has no total."""
-    orders = ([tensor.order for tensor in family] for family in families(ds).values())
-    return all(known == list(range(len(known))) for known in orders)
+def print_json(command: str, found: Mapping[str, Any]) -> None:
+    """The document on standard output, in one line."""
+    import typer
+
+    typer.echo(document(command, found))
 
 
-def _by_name(ds: xarray.Dataset, dim: str, variable: str) -> dict[str, Any]:
-    return {str(name): _plain(ds[variable].sel({dim: name}).values.tolist()) for name in ds[dim].values}
+def document(command: str, found: Mapping[str, Any]) -> str:
+    """The document.
+
+    >>> document("flow", {"K": float("inf"), "C_W": 1 / 3}).partition("schema")[2]
+    '": 1, "command": "flow", "K": null, "C_W": 0.3333333333333333}'
+    """
+    from rgflow.version import __version__
+
+    envelope = {"rgflow": __version__, "schema": SCHEMA, "command": command}
+    return json.dumps({**envelope, **plain(found)}, allow_nan=False)
 
 
-def _plain(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_plain(value) for value in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values
+def plain(value: Any) -> Any:
+    """What JSON knows; TypeError for anything else.
+
+    >>> plain({"x": (1, 0.1, float("nan"), None, True, Fraction(1, 3))})
+    {'x': [1, 0.1, None, None, True, '1/3']}
+    """
+    if hasattr(value, "tolist"):  # arrays and numbers of NumPy
+        value = value.tolist()
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (Sequence, set, frozenset)):
+        return [plain(each) for each in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    raise TypeError(f"{value!r} has no place in JSON")
+
+
+def dataset(ds: xarray.Dataset) -> dict[str, Any]:
+    """Dims, coordinates and variables with their attributes, as ``xarray.Dataset.from_dict`` reads them."""
+    found: dict[str, Any] = plain(ds.to_dict())
+    if isinstance(network := found["attrs"].get("network"), str):
+        found["attrs"]["network"] = json.loads(network)
+    return found
+
+
+def formula(expression: Any) -> dict[str, Any]:
+    """A SymPy expression as text, as LaTeX and, if it is a number, as a float."""
+    from rgflow.universality.printing import latex_of, text_of
+
+    value = float(expression) if expression.is_number and expression.is_real else None
+    return {"text": text_of(expression), "latex": latex_of(expression), "value": plain(value)}

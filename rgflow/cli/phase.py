@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgflow.cli.answers.formulas import points_answer
+from rgflow.cli.machine import dataset, print_json
+from rgflow.cli.options import ActivationArgument, JsonOption
 from rgflow.cli.paths import PICTURES, RESULTS, writable
+from rgflow.cli.screen import rule_below_titles
 
 if TYPE_CHECKING:
     import xarray
@@ -22,7 +26,7 @@ STYLES = {-1: "magenta", 0: "bold", 1: "yellow"}
 
 
 def phase(
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    activation: ActivationArgument,
     C_W: Annotated[
         str | None, typer.Option("--C-W", metavar="A:B:N", help="N values from A to B; default: around criticality.")
     ] = None,
@@ -32,6 +36,7 @@ def phase(
     ] = 1.0,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw: .png, .svg or .pdf.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the diagram: .nc or .zarr.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Show the phases of infinitely wide networks over C_W and C_b, with their depth scales.
 
@@ -41,6 +46,7 @@ def phase(
       rgflow phase gelu --C-W 0.5:3:200 --C-b 0:0.3:100 --save phase.nc
       rgflow phase "erf(z) + z/10" --first-kernel 4
     """
+    from rgflow.cli.files import kept, picture
     from rgflow.cli.numbers import grid
     from rgflow.cli.screen import results, working
     from rgflow.universality import phase_diagram
@@ -48,24 +54,21 @@ def phase(
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
         writable(path, endings, option)
     w, b = grid("--C-W", C_W), grid("--C-b", C_b)
-    console = results()
     found, reason = _critical(activation)
     with working("finding fixed points"):
         ds = phase_diagram(activation, C_W=w, C_b=b, first_kernel=first_kernel)
-    _print_diagram(ds, console)
-    _print_points(found, reason, console)
+    if json:
+        print_json("phase", {"points": points_answer(found), "why_none": reason or None, "dataset": dataset(ds)})
+    else:
+        console = results()
+        _print_diagram(ds, console)
+        _print_points(found, reason, console)
     if plot is not None:
-        from rgflow.plots import plot_phase, write_picture
+        from rgflow.plots import plot_phase
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_phase(ds, _marks(found)), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        picture(lambda: plot_phase(ds, _marks(found)), plot, quiet=json)
     if save is not None:
-        from rgflow.files import save as store
-
-        with working(f"saving {save}"):
-            store(ds, save)
-        console.print(f"diagram: {save} (rgflow.load reads it)", soft_wrap=True)
+        kept(ds, save, "diagram", quiet=json)
 
 
 def _critical(activation: str) -> tuple[Criticality | None, str]:
@@ -120,12 +123,11 @@ def _print_diagram(ds: xarray.Dataset, console: Console) -> None:
 
 def table(ds: xarray.Dataset, name: str, width: int) -> Any:
     """A depth scale on a few rows and columns of the grid, each number with the mark of its phase."""
-    from rich import box
     from rich.table import Table
 
     columns = spread(ds.sizes["C_W"], min(MOST_COLUMNS, max(2, (width - 12) // COLUMN)))
     rows = spread(ds.sizes["C_b"], MOST_ROWS)
-    found = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    found = Table(box=rule_below_titles(), padding=0, show_edge=False, pad_edge=False)
     found.add_column("  C_b \\ C_W", no_wrap=True, min_width=12)
     for j in columns:
         found.add_column(f"{float(ds['C_W'][j]):.4g}  ", justify="right", no_wrap=True, min_width=COLUMN - 1)

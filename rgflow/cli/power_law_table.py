@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rgflow.cli.screen import rule_below_titles
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,7 +16,6 @@ TOLERANCE = 0.1  # "holds" means within this
 
 def print_table(found: Criticality, console: Console) -> None:
     """Every tensor with its power, its law and the layer from which that holds."""
-    from rich import box
     from rich.table import Table
 
     from rgflow.cli.formulas import hanging
@@ -23,7 +24,7 @@ def print_table(found: Criticality, console: Console) -> None:
     with working("deriving the power laws of all tensors"):
         rows = laws(found)
         onset = found.onset(TOLERANCE)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = Table(box=rule_below_titles(), padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("tensor", no_wrap=True)
     table.add_column("power", no_wrap=True)
     table.add_column("law; below it the next power of l, relative", ratio=1)

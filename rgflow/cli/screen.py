@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.box import Box
     from rich.console import Console
 
 
 # One letter for one, so that columns stay aligned; what is not here becomes a question mark.
-_SPELLED = {"σ": "s", "∂": "d", "β": "b", "Θ": "T", "λ": "l", "±": "+", "·": ".", "…": "."}
+_SPELLED = {
+    "σ": "s", "∂": "d", "β": "b", "κ": "k", "Σ": "S", "δ": "d", "Θ": "T", "λ": "l", "±": "+", "·": ".", "…": ".",
+    "\N{NO-BREAK SPACE}": " ",
+}  # fmt: skip
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
@@ -41,6 +45,15 @@ def results(width: int | None = None) -> Console:
     from rich.console import Console
 
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def rule_below_titles() -> Box:
+    """The one line that tables have; of hyphens where the encoding of standard output has no other."""
+    from rich import box
+
+    if (getattr(sys.stdout, "encoding", None) or "ascii").lower().startswith("utf"):
+        return box.SIMPLE_HEAD
+    return box.Box(str(box.SIMPLE_HEAD).replace("─", "-"), ascii=True)
 
 
 def messages() -> Console:

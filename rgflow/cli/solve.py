@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgflow.cli.answers.formulas import solve_answer
 from rgflow.cli.flow import Kinks
 from rgflow.cli.kinds import KindOption, layer_of
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import ActivationArgument, TensorArgument
+from rgflow.cli.screen import rule_below_titles
+from rgflow.errors import AccuracyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +26,8 @@ NUMBER = "a number, a fraction as 1/3, or 'symbolic'"
 
 
 def solve(
-    name: Annotated[str, typer.Argument(help="K, Theta, V, A, B, D, F, P .. U, V6, or jets; _q for corrections: V_1.")],
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    name: TensorArgument,
+    activation: ActivationArgument,
     C_b: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +92,7 @@ def solve(
     latex: Annotated[
         bool, typer.Option("--latex", help="Print LaTeX and nothing else.", rich_help_panel=RESULT)
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.", rich_help_panel=RESULT)] = False,
 ) -> None:
     """Solve the recursion of a tensor in the layer l: exactly where that is possible, else far from the input.
 
@@ -99,8 +105,8 @@ def solve(
       rgflow solve S relu --kinks almost_everywhere
       rgflow solve V tanh --layer residual --skip symbolic
     """
-    if latex and check is not None:
-        raise typer.BadParameter("give one of --latex and --check")
+    if latex and (json or check is not None):
+        raise typer.BadParameter("give one of --latex, --json and --check" if json else "give --latex or --check")
     from rgflow.cli.numbers import exact
     from rgflow.cli.screen import results, working
     from rgflow.universality import solve as solved
@@ -120,10 +126,19 @@ def solve(
     if latex:
         typer.echo(found.latex())
         return
-    console = results()
-    _print_solution(found, console)
-    if check is not None:
-        _print_check(found, check, console)
+    done, values = _checked(found, check) if json and check is not None else (None, {})
+    if json:
+        print_json("solve", solve_answer(found, done, values))
+    else:
+        console = results()
+        _print_solution(found, console)
+        if check is not None:
+            done = _print_check(found, check, console)
+    if done is not None and not done.passed:
+        raise AccuracyError(
+            f"{found.name} of {found.activation.name}: formula and flow are further apart at {check} layers than what "
+            f"is neglected explains{'' if found.exact else '; the asymptotics may set in later: flow more layers'}"
+        )
 
 
 def _print_solution(found: Solution, console: Console) -> None:
@@ -228,17 +243,22 @@ def _text(expression: Any, digits: int = 6) -> str:
 # The comparison -------------------------------------------------------------------------------------------------------
 
 
-def _print_check(found: Solution, depth: int, console: Console) -> None:
-    """The table; AccuracyError where formula and flow are further apart than what is neglected explains."""
-    from rgflow.cli.formulas import hanging
+def _checked(found: Solution, depth: int) -> tuple[Check, dict[str, str]]:
+    """The comparison, and at which values it was made."""
     from rgflow.cli.screen import working
-    from rgflow.errors import AccuracyError
 
     # a formula far from the input does not know where the flow started, but the comparison does
     asked = found.free if found.exact else [name for name in USUAL if name not in found.parameters]
     values = {name: USUAL[name] for name in USUAL if name in asked}
     with working(f"flowing {depth} layers"):
-        done = found.check(depth, **{name: float(text) for name, text in values.items()})
+        return found.check(depth, **{name: float(text) for name, text in values.items()}), values
+
+
+def _print_check(found: Solution, depth: int, console: Console) -> Check:
+    """The table, and the comparison that it shows."""
+    from rgflow.cli.formulas import hanging
+
+    done, values = _checked(found, depth)
     at = f" at {', '.join(f'{name} = {text}' for name, text in values.items())}" if values else ""
     console.print()
     console.print(f"Compared with a flow of {depth} layers{at}", style="bold", soft_wrap=True)
@@ -246,21 +266,16 @@ def _print_check(found: Solution, depth: int, console: Console) -> None:
     _show_table(done, console)
     for line, style in verdict(done):
         console.print(hanging("", line, console.width, 0), style=style, soft_wrap=True)
-    if not done.passed:
-        raise AccuracyError(
-            f"{found.name} of {found.activation.name}: formula and flow are further apart at {depth} layers than what "
-            f"is neglected explains{'' if found.exact else '; the asymptotics may set in later: flow more layers'}"
-        )
+    return done
 
 
 def _show_table(done: Check, console: Console) -> None:
     import numpy as np
-    from rich import box
     from rich.table import Table
 
     from rgflow.cli.tables import show
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
+    table = Table(box=rule_below_titles(), padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
     zero = not any(done.formula)
     columns = ("layer", "flow", "formula", "difference" if zero else "flow/formula - 1")
     for title in (*columns, "allowed" if done.kind == "exact" else "correction"):

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgflow.cli.completion import kinds, tensor_list
 from rgflow.cli.flow import Kinks
+from rgflow.cli.machine import dataset, print_json
+from rgflow.cli.options import ActivationArgument
 from rgflow.cli.paths import PICTURES, RESULTS, writable
 from rgflow.errors import InputError
 
@@ -25,7 +28,7 @@ DEPTH, WIDTH = "32", "128"
 
 
 def sweep(
-    activation: Annotated[str, typer.Argument(help="A name (tanh, gelu, relu, ..) or a formula in z, as 'z*tanh(z)'.")],
+    activation: ActivationArgument,
     C_W: Annotated[
         str | None,
         typer.Option("--C-W", metavar="X", help="Variance of weights times fan-in; default 1.", rich_help_panel=AXES),
@@ -53,7 +56,12 @@ def sweep(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="Layers between the first and the last.", rich_help_panel=AXES),
+        typer.Option(
+            metavar="KIND",
+            help="Layers between the first and the last.",
+            rich_help_panel=AXES,
+            autocompletion=kinds,
+        ),
     ] = None,
     first_kernel: Annotated[
         str | None,
@@ -69,7 +77,10 @@ def sweep(
         typer.Option(metavar="FILE", help="Instead: one input, .npy, .npz or .csv.", rich_help_panel=INPUTS),
     ] = None,
     tensors: Annotated[
-        str, typer.Option(metavar="NAMES", help="Names, separated by commas.", rich_help_panel=THEORY)
+        str,
+        typer.Option(
+            metavar="NAMES", help="Names, separated by commas.", rich_help_panel=THEORY, autocompletion=tensor_list
+        ),
     ] = "K,V,Theta",
     order: Annotated[int, typer.Option(metavar="P", help="Power of 1/width: 0, 1 or 2.", rich_help_panel=THEORY)] = 1,
     kinks: Annotated[
@@ -97,17 +108,19 @@ def sweep(
             rich_help_panel=RESULT,
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.", rich_help_panel=RESULT)] = False,
 ) -> None:
     """Flow, or sample, networks over a grid of hyperparameters.
 
     \b
     Examples:
-      rgflow sweep tanh --C-W 0.5:3:200 --C-b 0:0.3:100 --depth 100 --plot phase.png
+      rgflow sweep tanh --C-W 0.5:3:200 --C-b 0:0.3:100 --plot phase.png
       rgflow sweep swish --axis beta=0.5:5:50 --C-W 2 --save beta.zarr
       rgflow sweep relu --C-W 2 --depth 2,4,8,16,32 --width 64,128,256
-      rgflow sweep tanh --C-W 1,1.5,2 --depth 4 --width 32 --networks 1000 --tensors K,V
+      rgflow sweep tanh --C-W 1,1.5,2 --depth 4 --width 32 --networks 1000
     """
-    from rgflow.cli.screen import results, working
+    from rgflow.cli.files import kept, picture
+    from rgflow.cli.screen import results
     from rgflow.cli.sweep_tables import print_sweep
 
     for path, endings, option in ((plot, PICTURES, "--plot"), (save, RESULTS, "--save")):
@@ -128,21 +141,16 @@ def sweep(
         threads=threads,
         path=save if _grows(save) else None,
     )
-    console = results()
-    print_sweep(ds, told, console)
+    if json:
+        print_json("sweep", {"shown": told, "dataset": dataset(ds)})
+    else:
+        print_sweep(ds, told, results())
     if plot is not None:
-        from rgflow.plots import plot_sweep, write_picture
+        from rgflow.plots import plot_sweep
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_sweep(ds, points=_critical(activation, ds)), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        picture(lambda: plot_sweep(ds, points=_critical(activation, ds)), plot, quiet=json)
     if save is not None:
-        if not _grows(save):
-            from rgflow.files import save as store
-
-            with working(f"saving {save}"):
-                store(ds, save)
-        console.print(f"sweep: {save} (rgflow.load reads it)", soft_wrap=True)
+        kept(ds, save, "sweep", quiet=json, written=_grows(save))
 
 
 def _grows(save: Path | None) -> bool:
@@ -196,10 +204,10 @@ def _start(
 
 
 def _swept(net: Network, shown: dict[str, Any], axes: dict[str, Any], **asked: Any) -> xarray.Dataset:
-    from rgflow.cli.screen import results
+    from rgflow.cli.screen import messages
     from rgflow.sweeps import sweep as swept
 
-    return swept(net, **shown, **asked, progress=results().is_terminal, **axes)
+    return swept(net, **shown, **asked, progress=messages().is_interactive, **axes)
 
 
 def _names(text: str) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from rgflow.algebra import Tensor
 from rgflow.cli.formulas import hanging
 from rgflow.cli.phase import spread
+from rgflow.cli.screen import rule_below_titles
 from rgflow.cli.tables import COLUMN, number, show
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def _fixed(ds: xarray.Dataset) -> list[str]:
 
 
 def _table(first: str, columns: list[str]) -> Any:
-    from rich import box
     from rich.table import Table
 
-    found = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    found = Table(box=rule_below_titles(), padding=0, show_edge=False, pad_edge=False)
     found.add_column(first, no_wrap=True, min_width=12)
     for column in columns:
         found.add_column(column, justify="right", no_wrap=True, min_width=max(COLUMN, len(column) + 1))
@@ -129,5 +129,5 @@ def _trust(ds: xarray.Dataset) -> list[tuple[str, str]]:
     good = ds["status"].values == 0
     for letter in ds["letter"].values:
         ratio = ds["expansion_ratio"].sel(letter=letter).transpose(*ds["status"].dims).values[good]
-        parts.append(f"{Tensor.named(str(letter)).name} {100 * float(np.mean(ratio <= TRUST)):.3g} %")
+        parts.append(f"{Tensor.named(str(letter)).name} {100 * float(np.mean(ratio <= TRUST)):.3g}\N{NO-BREAK SPACE}%")
     return [(f"the next order is smaller than half the last in {', '.join(parts)} of the points with numbers", "")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rgflow.algebra import Tensor
-from rgflow.cli.screen import results
+from rgflow.cli.screen import results, rule_below_titles
 from rgflow.components import Component, distinct, families, has_unit, picked, subscript, unit, unit_text
 
 if TYPE_CHECKING:
@@ -77,13 +77,12 @@ def chosen_layers(depth: int, most: int) -> list[int]:
 
 def flow_table(ds: xarray.Dataset, console: Console) -> Any:
     """Leading order of every tensor, corrections relative to it, and the expansion ratio."""
-    from rich import box
     from rich.table import Table
 
     sections = [_section(ds, family) for family in families(ds).values()]
     label = max(LABEL, 1 + max(len(row.label) for rows in sections for row in rows))
     layers = chosen_layers(ds.sizes["layer"], (console.width - label) // COLUMN)
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    table = Table(box=rule_below_titles(), padding=0, show_edge=False, pad_edge=False)
     table.add_column("layer", no_wrap=True, min_width=label - 1)
     for layer in layers:
         table.add_column(str(layer), justify="right", no_wrap=True, min_width=COLUMN - 1)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgflow.cli.answers.choices import variation_answer
+from rgflow.cli.completion import activations, how_to_suggest
+from rgflow.cli.machine import print_json
+from rgflow.cli.options import JsonOption
 from rgflow.cli.paths import PICTURES, RESULTS, writable
+from rgflow.cli.screen import rule_below_titles
 
 if TYPE_CHECKING:
     import xarray
@@ -23,7 +28,12 @@ COLUMNS = ("p", "q", "s", "e", "chi", "chi_W", "chi_V", "chi_b", "chi_a")
 
 def variation(
     activation: Annotated[
-        str, typer.Argument(help="A name (tanh, relu, ..), a formula in z, or a power as 'relu(z)^(3/4)'.")
+        str,
+        typer.Argument(
+            help="A name (tanh, relu, ..), a formula in z, or a power as 'relu(z)^(3/4)'.",
+            autocompletion=activations,
+            show_default=False,
+        ),
     ],
     depth: Annotated[int, typer.Option("--depth", metavar="L", help="Number of residual blocks.")] = 100,
     beta: Annotated[
@@ -46,7 +56,13 @@ def variation(
         str | None, typer.Option("--widths", metavar="N:L1,L2,..", help="Width N, halved at blocks L1, L2, ..")
     ] = None,
     suggest: Annotated[
-        str | None, typer.Option("--suggest", metavar="HOW", help="'variance' or 'width': tame the gradients.")
+        str | None,
+        typer.Option(
+            "--suggest",
+            metavar="HOW",
+            help="'variance' or 'width': tame the gradients.",
+            autocompletion=how_to_suggest,
+        ),
     ] = None,
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", metavar="X", help="With --suggest: the largest chi(0)/chi(L).")
@@ -56,6 +72,7 @@ def variation(
     ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw: .png, .svg or .pdf.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the numbers: .nc or .zarr.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Follow signals and gradients through residual blocks whose variances fall as powers of the depth.
 
@@ -66,6 +83,9 @@ def variation(
       rgflow variation tanh --widths 2048:16,25,36,49,64,81 --plot gradients.png
       rgflow variation tanh --suggest variance --tolerance 5
     """
+    if latex and json:
+        raise typer.BadParameter("give one of --latex and --json")
+    from rgflow.cli.files import kept, picture
     from rgflow.cli.screen import results, working
     from rgflow.errors import InputError
     from rgflow.scaling import suggest_variation, variation_phases
@@ -78,7 +98,6 @@ def variation(
         ("beta_W", "beta_V", "beta_a", "beta_b"), (beta_W, beta_V, beta_a, beta_b), strict=True
     )}  # fmt: skip
     sizes: dict[str, Any] = {"C_W": C_W, "C_V": C_V, "C_a": C_a, "C_b": C_b}
-    console = results()
     schedule = halved(widths, depth)
     found = None
     if suggest is not None:
@@ -100,22 +119,21 @@ def variation(
         ds = follow(
             activation, depth, **sizes, **powers, widths=schedule, reduced=reduced, p0=p0, gamma0=gamma0
         )  # fmt: skip
-    _print(ds, console)
-    if found is not None:
-        _print_suggestion(found, console)
-    _print_growth(activation, sizes, powers, reduced, console)
+    phases, reason = _phases(activation, sizes, powers, reduced)
+    if json:
+        print_json("variation", variation_answer(ds, found, phases, reason))
+    else:
+        console = results()
+        _print(ds, console)
+        if found is not None:
+            _print_suggestion(found, console)
+        _print_growth(phases, reason, console)
     if plot is not None:
-        from rgflow.plots import plot_variation, write_picture
+        from rgflow.plots import plot_variation
 
-        with working(f"drawing {plot}"):
-            write_picture(plot_variation(ds), plot)
-        console.print(f"picture: {plot}", soft_wrap=True)
+        picture(lambda: plot_variation(ds), plot, quiet=json)
     if save is not None:
-        from rgflow.files import save as store
-
-        with working(f"saving {save}"):
-            store(ds, save)
-        console.print(f"numbers: {save} (rgflow.load reads it)", soft_wrap=True)
+        kept(ds, save, "numbers", quiet=json)
 
 
 OPTIONS = {
@@ -218,13 +236,12 @@ def named(ds: xarray.Dataset) -> str:
 def table(ds: xarray.Dataset, width: int) -> Any:
     """Some layers, and as many quantities as fit."""
     import numpy as np
-    from rich import box
     from rich.table import Table
 
     depth = ds.sizes["layer"] - 1
     names = [n for n in COLUMNS if n in ds][: max(2, (width - 10) // 11)]
     rows = np.unique(np.round(np.linspace(0, depth, min(ROWS, depth + 1))).astype(int))
-    found = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    found = Table(box=rule_below_titles(), padding=0, show_edge=False, pad_edge=False)
     found.add_column("  layer", no_wrap=True, min_width=9)
     for name in names:
         found.add_column(f"{name} ", justify="right", no_wrap=True, min_width=10)
@@ -254,22 +271,28 @@ def _print_suggestion(found: Any, console: Console) -> None:
     console.print(hanging("", str(found), console.width, 2), soft_wrap=True)
 
 
-def _print_growth(activation: str, sizes: Any, powers: Any, reduced: bool, console: Console) -> None:
+def _phases(activation: str, sizes: Any, powers: Any, reduced: bool) -> tuple[VariationPhases | None, str]:
     """How everything grows, or why that is not known: the numbers stand all the same."""
-    from rgflow.cli.formulas import hanging
     from rgflow.cli.screen import working
     from rgflow.errors import NoClosedForm
     from rgflow.scaling import variation_phases
 
-    console.print()
-    console.print("Growth with depth, variances as here and equal widths", style="bold")
     try:
         with working("balancing terms"):
-            lines = growth_lines(variation_phases(activation, **sizes, **powers, reduced=reduced))
+            return variation_phases(activation, **sizes, **powers, reduced=reduced), ""
     except NoClosedForm as error:
-        console.print(hanging("", f"not known: {error}", console.width, 2), style="yellow", soft_wrap=True)
+        return None, str(error)
+
+
+def _print_growth(phases: VariationPhases | None, reason: str, console: Console) -> None:
+    from rgflow.cli.formulas import hanging
+
+    console.print()
+    console.print("Growth with depth, variances as here and equal widths", style="bold")
+    if phases is None:
+        console.print(hanging("", f"not known: {reason}", console.width, 2), style="yellow", soft_wrap=True)
         return
-    for label, text in lines:
+    for label, text in growth_lines(phases):
         console.print(hanging(label, text, console.width, 10), soft_wrap=True)
 
 

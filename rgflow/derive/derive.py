@@ -10,6 +10,7 @@ from rgflow.algebra.linked import Linked
 from rgflow.algebra.partial import LinkedPartial, Partial, partial_named, relabelled
 from rgflow.algebra.recursion import Recursion, System, check_samples
 from rgflow.algebra.tensor import Tensor, listed
+from rgflow.derive.history import Derived
 from rgflow.derive.linked import linked
 from rgflow.derive.step import step
 from rgflow.errors import InputError, OrderError
@@ -33,10 +34,13 @@ def derive(
 def derive(
     name: str | Tensor, samples: str = "one", layer: Layer | None = None, closure: str = "full"
 ) -> Recursion | Linked:
-    """Derive the layer-to-layer recursion of a tensor from the definition of the layer.
+    r"""Derive the layer-to-layer recursion of a tensor from the definition of the layer.
 
-    kappa(G_1..G_k)^{l+1} = sum over set partitions (law of total cumulance) of connected hypergraphs of cumulants of
-    layer l, truncated at the tensor's order in 1/n; exact rational coefficients.
+    .. math:: \kappa(G_1, \dots, G_k)^{(\ell+1)} = \sum_{\pi} \prod_{B \in \pi} n_\ell^{1-|B|}\;
+              \kappa\big( c_B(\hat G) : B \in \pi \big)
+
+    The law of total cumulance, over set partitions of the entries of the metric. Each of its terms is a sum of
+    connected hypergraphs of cumulants of layer l, truncated at the tensor's order in 1/n; exact rational coefficients.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ def _partial(tensor: Partial, samples: str, rules: tuple[Law, ...], closure: str
     found = _derived(tensor.full, samples, tuple(map(Probed, rules)), closure)
     if isinstance(found, Linked):
         return LinkedPartial(tensor, samples, found.layer, found.stages, found.lines, found.carries, found.scales)
-    return Recursion(tensor, samples, found.layer, relabelled(found.terms))
+    return Recursion(tensor, samples, found.layer, relabelled(found.terms), found.history)
 
 
 def _single(rules: tuple[Law, ...], tensor: Tensor) -> Law:
@@ -105,7 +109,7 @@ def _single(rules: tuple[Law, ...], tensor: Tensor) -> Law:
 def _derive(tensor: Tensor, samples: str, law: Law) -> Recursion:
     check_order(tensor, law)
     name = f"{law.name}, its past taken as Gaussian (in one time)" if law.carry and tensor.cost else law.name
-    return Recursion(tensor, samples, name, step(tensor, samples, law))
+    return Recursion(tensor, samples, name, step(tensor, samples, law), Derived(law))
 
 
 def check_order(tensor: Tensor, law: Law) -> None:

@@ -40,11 +40,13 @@ def flow(
     progress: bool = False,
     threads: int | None = 1,
 ) -> xarray.Dataset:
-    """Flow the coefficient tensors of a network's ensemble through its layers.
+    r"""Flow the coefficient tensors of a network's ensemble through its layers.
 
-    kappa_k at layer l = n_{l-1}^{1-k} sum_q X_q(l) n_{l-1}^{-q}, with X_q(l+1) a polynomial in the tensors and the
-    Gaussian brackets of layer l, derived by :func:`rgflow.derive`; where neurons keep their past, of all layers up to l
-    (:class:`rgflow.algebra.Linked`). The first layer is Gaussian, or as its weights are.
+    .. math:: \kappa_k^{(\ell)} = n_{\ell-1}^{1-k} \sum_q X_q^{(\ell)}\, n_{\ell-1}^{-q}
+
+    with X_q of layer l+1 a polynomial in the tensors and the Gaussian brackets of layer l, derived by
+    :func:`rgflow.derive`; where neurons keep their past, of all layers up to l (:class:`rgflow.algebra.Linked`). The
+    first layer is Gaussian, or as its weights are.
 
     Parameters
     ----------

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def total(ds: xarray.Dataset) -> xarray.Dataset:
-    """Sum each letter over its known orders: sum_q X_q / n^q with n = fan_in(layer).
+    r"""Sum each letter over its known orders, at the network's own widths.
+
+    .. math:: X = \sum_q X_q\, n^{-q}, \qquad n = \text{fan-in of the layer}
 
     Parameters
     ----------

@@ -44,9 +44,11 @@ def gram(
     threads: int | None = None,
     progress: bool = False,
 ) -> xarray.Dataset:
-    """The Gram matrices K and Theta of a network's ensemble, at leading order, for any number of inputs.
+    r"""The Gram matrices K and Theta of a network's ensemble, at leading order, for any number of inputs.
 
-    K' = C_b + C_W <s_a s_b>_K,   Theta' = lambda_b + lambda_W <s_a s_b>_K + C_W <s'_a s'_b>_K Theta
+    .. math:: K' = C_b + C_W \langle \sigma_a \sigma_b \rangle_K, \qquad
+              \Theta' = \lambda_b + \lambda_W \langle \sigma_a \sigma_b \rangle_K
+              + C_W \langle \sigma'_a \sigma'_b \rangle_K \Theta
 
     for dense layers, and the derived lines of every other kind. Each pair of inputs goes through all layers on its own.
     Averages over pairs are Hermite series in their correlation, whose coefficients belong to single inputs (smooth

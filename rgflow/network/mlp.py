@@ -18,7 +18,9 @@ DEEPEST = 2**20  # layers: beyond, descriptions alone fill the memory
 
 @dataclass(frozen=True, init=False)
 class MLP(Network):
-    """A multilayer perceptron z^1 = b + W x, z^{l+1} = b + W sigma(z^l).
+    r"""A multilayer perceptron: dense layers, the first of which reads the input.
+
+    .. math:: z^{(1)} = b^{(1)} + W^{(1)} x, \qquad z^{(\ell+1)} = b^{(\ell+1)} + W^{(\ell+1)} \sigma(z^{(\ell)})
 
     Parameters
     ----------

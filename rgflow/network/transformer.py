@@ -25,13 +25,17 @@ _MOST_BLOCKS = 100_000
 
 @dataclass(frozen=True)
 class Transformer:
-    """A transformer at initialisation: tokens t = 1..T, each a vector z_t of n entries; blocks read s = LayerNorm(z).
+    r"""A transformer at initialisation: tokens t = 1..T, each a vector z_t of n entries; blocks read s = LayerNorm(z).
 
-        stem       z_t = W^patch x_t + b^PE_t,  or the column of the word t in W^WE, + b^PE_t
-        attention  z_t += U y_t,  y_t = sum_u Omega_tu V s_u per head, C = n/H,
-                   Omega_t = softmax_u(Q s_t . K s_u / sqrt(C))
-        mlp        z_t += X sigma(W s_t), with M n hidden neurons
-        head       W^head s_t + b^head, or n^(-1/2) (W^WE)^T s_t if ``tied``
+    .. math::
+        \text{stem:} \quad & z_t = W^\mathrm{patch} x_t + b^\mathrm{PE}_t \\
+        \text{attention:} \quad & z_t \to z_t + U \sum_u \Omega_{tu} V s_u, \qquad
+        \Omega_t = \mathrm{softmax}_u \big( Q s_t \cdot K s_u / \sqrt{C} \big) \\
+        \text{mlp:} \quad & z_t \to z_t + X \sigma(W s_t) \\
+        \text{head:} \quad & W^\mathrm{head} s_t + b^\mathrm{head}
+
+    The stem of words takes the column of the word t in W^WE instead of a patch. Attention is summed over H heads of C =
+    n/H channels; the mlp has M n hidden neurons; the head is n^(-1/2) (W^WE)^T s_t if ``tied``.
 
     A weight is N(0, C_G / fan-in), learning-rate tensor Lambda_G / fan-in, for its group G. The fan-in is n for Q, K,
     V, U, W and the head, M n for X, the dimension of a patch for ``patch``, and 1 for WE, PE and biases.

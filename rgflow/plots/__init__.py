@@ -1,9 +1,12 @@
-"""Pictures of flows and phases: theory as lines, sampled networks as points. Functions take axes, return them."""
+"""Pictures: theory as lines, what was measured as points with bars, hatched where an expansion is not to be trusted.
+
+Every function takes ``ax`` and returns what it drew in (:mod:`rgflow.plots.style`); ``write_picture`` writes it.
+"""
 
 from rgflow.plots.aspect import plot_aspect
 from rgflow.plots.critical import plot_power_laws
 from rgflow.plots.families import plot_family, plot_web
-from rgflow.plots.files import write_picture
+from rgflow.plots.files import picture_bytes, write_picture
 from rgflow.plots.flow import plot_flow
 from rgflow.plots.fluctuation import plot_fluctuations, plot_landscape
 from rgflow.plots.phase import plot_phase
@@ -21,6 +24,7 @@ from rgflow.plots.transfer import plot_transfer
 from rgflow.plots.variation import plot_variation, plot_variation_phases
 
 __all__ = [
+    "picture_bytes",
     "plot_activation_kernels",
     "plot_aspect",
     "plot_decision_cells",

@@ -8,7 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.plots.panels import BEYOND, COLOURS, GREY
+from rgflow.plots.style import (
+    BEYOND,
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    KEY,
+    PANEL,
+    canvas,
+    distrusted,
+    frame,
+    house_style,
+    key,
+    key_below,
+    panels,
+)
 from rgflow.predict.aspect.ratio import AspectRatio
 from rgflow.predict.aspect.recommendation import Recommendation
 from rgflow.predict.aspect.scale import continued_at
@@ -26,12 +41,13 @@ FEW = 25  # layers that get a marker each
 MIXTURES = 40  # layers at which the information of a mixture is drawn
 TIGHT = 1.3  # of what is drawn: bounds up to there are drawn too
 BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-AT_R: dict[str, Any] = {"color": "#1b1b1b", "lw": 1.2, "ls": (0, (4, 2.5))}
+AT_R: dict[str, Any] = {"color": INK, "lw": 1.2, "ls": DASHES}
 AT_DEPTH: dict[str, Any] = {"color": GREY, "lw": 1.4, "ls": ":"}
 AT_BOUND: dict[str, Any] = {"color": "#9a2b2b", "lw": 1.0, "ls": (0, (1, 1.5))}
 
 
-def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = None) -> NDArray[np.object_]:
+@house_style
+def plot_aspect(found: AspectRatio, recommended: Recommendation, ax: Any = None) -> NDArray[np.object_]:
     """Draw V/(n K^2), the fluctuation of the tangent kernel, P and Q over n Theta^2, and the information of outputs.
 
     All of them as a flow of this width has them, layer by layer, against depth over width; information is that at its
@@ -44,8 +60,8 @@ def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = Non
         From :func:`rgflow.aspect_ratio`.
     recommended : Recommendation
         From its ``recommend``.
-    axes : array of four matplotlib Axes, optional
-        Without it a new figure is made, ``axes.flat[0].figure``.
+    ax : array of four matplotlib Axes, or Figure, optional
+        Without it a new figure is made.
 
     Returns
     -------
@@ -57,15 +73,13 @@ def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = Non
     """
     if not isinstance(found, AspectRatio) or not isinstance(recommended, Recommendation):
         raise InputError("plot_aspect takes what rgflow.aspect_ratio returned, and what its recommend(width) returned")
-    own = axes is None
-    given = np.asarray(_figure(found, recommended) if own else axes, dtype=object).reshape(-1)
-    if given.size < PANELS:
-        raise InputError(f"axes holds {given.size} Axes; {PANELS} are drawn")
+    figure = canvas(ax, (10.5, 6.6), _title(found, recommended))
+    given = panels(ax, PANELS, None if figure is None else figure.subplots(2, 2))
     n, growth = recommended.width, found.growth(recommended.flowed)
     cut = min((last for last in recommended.cutoffs.values() if last is not None), default=None)
     end = _end(found, recommended, cut)
     layers = np.arange(1, round(end * n) + 1)
-    hatched = [_finish(ax, found, recommended, end, cut) for ax in given[:PANELS]]
+    hatched = [_finish(panel, found, recommended, end, cut) for panel in given]
     style = {"lw": 2, "zorder": 3, **({"marker": "o", "ms": 3.5} if len(layers) <= FEW else {})}
     bounds = recommended.bounds
     v = growth.metric[layers - 1] / n
@@ -77,9 +91,9 @@ def plot_aspect(found: AspectRatio, recommended: Recommendation, axes: Any = Non
     else:
         _orders(given[2], layers / n, growth.orders[layers - 1] / n, bounds["expansion"], style)
     _information(given[3], found, layers / n, v, style)
-    if own:
+    if figure is not None:
         _legend(given[0], found, end, hatched[0])
-    return given[:PANELS]
+    return given
 
 
 def _end(found: AspectRatio, recommended: Recommendation, cut: int | None) -> float:
@@ -90,40 +104,36 @@ def _end(found: AspectRatio, recommended: Recommendation, cut: int | None) -> fl
     return float(min(max(layers, 4), recommended.flowed)) / n
 
 
-def _figure(found: AspectRatio, recommended: Recommendation) -> Any:
-    from matplotlib.figure import Figure
-
+def _title(found: AspectRatio, recommended: Recommendation) -> str:
     from rgflow.universality.points import named
 
-    figure = Figure(figsize=(10.5, 6.6), layout="constrained", facecolor="white")
     where = named(found.criticality.activation, found.criticality.layer)
     outputs = f"{found.n_out} output{'s' * (found.n_out > 1)}"
-    title = f"{where}, width {recommended.width}, {outputs}: r* = {found.best_ratio:.4g}, {recommended.depth} layers"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
-    return figure.subplots(2, 2, squeeze=False)
+    best = f"$r^*$ = {found.best_ratio:.4g}, {recommended.depth} layers"
+    return f"{where}, width {recommended.width}, {outputs}: {best}"
 
 
 def _metric(ax: Axes, ratio: Floats, v: Floats, by_nu: float, bound: float, style: dict[str, Any]) -> None:
     ax.plot(ratio, v, color=COLOURS[0], **style)
     end = float(ratio[-1])
-    ax.plot([0, end], [0, by_nu], color="#1b1b1b", lw=1.1, ls=(0, (1, 2)), zorder=2)
+    ax.plot([0, end], [0, by_nu], color=INK, lw=1.1, ls=(0, (1, 2)), zorder=2)
     text = rf"$\nu\,\ell/n$, $\nu$ = {by_nu / end:.4g}"
-    ax.annotate(text, (0.97, 0.06), xycoords="axes fraction", ha="right", fontsize=9, bbox=BLANK)
+    ax.annotate(text, (0.97, 0.06), xycoords="axes fraction", ha="right", fontsize=KEY, bbox=BLANK)
     if bound <= TIGHT * max(v.max(), by_nu):
         _bound(ax, bound, "excess kurtosis", 3)
-    ax.set_title(r"metric: $V/(nK^2)$", fontsize=11, loc="left")
+    ax.set_title(r"metric: $V/(nK^2)$", fontsize=PANEL, loc="left")
 
 
 def _tangent(ax: Axes, ratio: Floats, spread: Floats, bound: float, style: dict[str, Any]) -> None:
     ax.plot(ratio, spread, color=COLOURS[1], **style)
     _bound(ax, bound, "bound")
-    ax.set_title(r"tangent kernel: $\sqrt{(A+2B)/(n\Theta^2)}$", fontsize=11, loc="left")
+    ax.set_title(r"tangent kernel: $\sqrt{(A+2B)/(n\Theta^2)}$", fontsize=PANEL, loc="left")
 
 
 def _change(ax: Axes, ratio: Floats, change: dict[str, Floats], style: dict[str, Any]) -> None:
     for (name, values), colour in zip(change.items(), COLOURS[2:], strict=False):
         ax.plot(ratio, values, color=colour, label=f"${name}$", **style)
-    ax.set_title(r"its change in training: $|P|,|Q|$ over $n\Theta^2$", fontsize=11, loc="left")
+    ax.set_title(r"its change in training: $|P|,|Q|$ over $n\Theta^2$", fontsize=PANEL, loc="left")
     _key(ax)
 
 
@@ -131,7 +141,7 @@ def _orders(ax: Axes, ratio: Floats, orders: Floats, bound: float, style: dict[s
     ax.plot(ratio, orders, color=COLOURS[2], **style)
     if bound <= TIGHT * orders.max():
         _bound(ax, bound, "bound")
-    ax.set_title("expansion: ratio of successive orders", fontsize=11, loc="left")
+    ax.set_title("expansion: ratio of successive orders", fontsize=PANEL, loc="left")
 
 
 def _information(ax: Axes, found: AspectRatio, ratio: Floats, v: Floats, style: dict[str, Any]) -> None:
@@ -148,7 +158,7 @@ def _information(ax: Axes, found: AspectRatio, ratio: Floats, v: Floats, style: 
     ax.set_ylim(-0.25 * top, 1.45 * top)  # the key lies above all curves
     ax.axhline(0, color="#c4c7cb", lw=0.8, zorder=1)
     a, b = found.groups
-    ax.set_title(f"information: $I({a};{b})$ in nats, $v=V/(nK^2)$", fontsize=11, loc="left")
+    ax.set_title(f"information: $I({a};{b})$ in nats, $v=V/(nK^2)$", fontsize=PANEL, loc="left")
     _key(ax)
 
 
@@ -162,7 +172,7 @@ def _bound(ax: Axes, value: float, name: str, times: int = 1) -> None:
         (0.02, value),
         xycoords=("axes fraction", "data"),
         va="center",
-        fontsize=8.5,
+        fontsize=KEY,
         color="#9a2b2b",
         bbox=BLANK,
         zorder=6,
@@ -171,8 +181,8 @@ def _bound(ax: Axes, value: float, name: str, times: int = 1) -> None:
 
 def _key(ax: Axes) -> None:
     """A key on white, so that the vertical lines end at it."""
-    key = ax.legend(fontsize=9, loc="upper left", framealpha=1, facecolor="white", edgecolor="none", borderpad=0.2)
-    key.set_zorder(6)
+    white = {"frameon": True, "framealpha": 1, "facecolor": "white", "edgecolor": "none", "borderpad": 0.2}
+    key(ax, loc="upper left", **white).set_zorder(6)
 
 
 def _finish(ax: Axes, found: AspectRatio, recommended: Recommendation, end: float, cut: int | None) -> bool:
@@ -182,12 +192,8 @@ def _finish(ax: Axes, found: AspectRatio, recommended: Recommendation, end: floa
     ax.axvline(recommended.ratio, zorder=4, **AT_DEPTH)
     hatched = cut is not None and (cut + 0.5) / recommended.width < end
     if hatched and cut is not None:
-        ax.axvspan((cut + 0.5) / recommended.width, end, zorder=0, **BEYOND)
-    ax.set_xlabel(r"depth / width $\ell/n$", fontsize=9.5)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, which="major", color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=8.5, color=GREY)
+        distrusted(ax, (cut + 0.5) / recommended.width, end)
+    frame(ax, r"depth / width $\ell/n$")
     return hatched
 
 
@@ -195,7 +201,7 @@ def _legend(ax: Axes, found: AspectRatio, end: float, hatched: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    name = "r*: maximum of the truncated series, $v=\\nu\\,\\ell/n$" + (
+    name = "$r^*$: maximum of the truncated series, $v=\\nu\\,\\ell/n$" + (
         ", continued to one output" if found.continued else ""
     )
     handles: list[Any] = []
@@ -204,4 +210,4 @@ def _legend(ax: Axes, found: AspectRatio, end: float, hatched: bool) -> None:
     handles.append(Line2D([], [], label="recommended depth" + " (deeper than was flowed)" * far, **AT_DEPTH))
     if hatched:
         handles.append(Patch(**BEYOND, label="beyond the first cut-off"))
-    ax.figure.legend(handles=handles, loc="outside lower left", ncols=1 if far else 3, fontsize=9, frameon=False)
+    key_below(ax, handles, 1 if far else 3)

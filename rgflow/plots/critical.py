@@ -11,7 +11,19 @@ from rgflow.algebra import Tensor
 from rgflow.algebra.tex import tensor_tex
 from rgflow.checks import whole
 from rgflow.errors import InputError
-from rgflow.plots.panels import COLOURS, GREY
+from rgflow.plots.style import (
+    COLOURS,
+    DASH,
+    DASHES,
+    DOTS,
+    INK,
+    PANEL,
+    canvas,
+    frame,
+    house_style,
+    key_below,
+    panels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +34,8 @@ SHOWN = ("K", "Theta", "V", "B", "F", "A", "D", "Q")  # what vanishes is left ou
 FIRST = 2  # every other tensor is zero in the first layer
 
 
-def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> NDArray[np.object_]:
+@house_style
+def plot_power_laws(found: Criticality, depth: int = 1000, ax: Any = None) -> NDArray[np.object_]:
     """Draw K, Theta, V, B, F, A, D and Q of a critical network against depth, each with the power law that it follows.
 
     Coloured: the flow, with lambda_b = lambda_W = 1 and a first kernel of 1, or K* at a half-stable point. Dashed: the
@@ -34,8 +47,8 @@ def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> 
         From :func:`rgflow.criticality`.
     depth : int
         Layers of the flow, 10 at least.
-    axes : array of matplotlib Axes, optional
-        One for each tensor; without it a new figure is made, ``axes.flat[0].figure``.
+    ax : array of matplotlib Axes, or Figure, optional
+        One for each tensor; without it a new figure is made.
 
     Returns
     -------
@@ -52,20 +65,18 @@ def plot_power_laws(found: Criticality, depth: int = 1000, axes: Any = None) -> 
         raise InputError(f"plot_power_laws takes what rgflow.criticality returned; this is a {type(found).__name__}")
     depth = whole("depth", depth, 10)
     names = tuple(name for name in SHOWN if name in found.laws and not found.laws[name].vanishes)
-    own = axes is None
-    given = np.asarray(_figure(found, names) if own else axes, dtype=object).reshape(-1)
-    if given.size < len(names):
-        raise InputError(f"axes holds {given.size} Axes; {len(names)} tensors are drawn: {', '.join(names)}")
+    columns = 4 if len(names) > 6 else 3
+    rows = -(-len(names) // columns)
+    figure = canvas(ax, (2.9 * columns, 2.6 * rows + 0.6), _title(found))
+    given = panels(ax, len(names), _laid_out(figure, rows, columns, len(names)), ", ".join(names))
     at = units(found)
     ds = critical_flow(found.point, depth, names, at["k"])
     layers = np.unique(np.geomspace(1, depth, 400).astype(np.int64))
-    for ax, name, colour in zip(given, names, COLOURS * 2, strict=False):
-        _panel(ax, found.laws[name], layers, ds[name].values[layers - 1], at, colour)
-    for ax in given[len(names) :]:
-        ax.set_visible(False)
-    if own:
+    for panel, name, colour in zip(given, names, COLOURS * 2, strict=False):
+        _panel(panel, found.laws[name], layers, ds[name].values[layers - 1], at, colour)
+    if figure is not None:
         _legend(given[0])
-    return given[: len(names)]
+    return given
 
 
 def units(found: Criticality) -> dict[str, float]:
@@ -79,18 +90,20 @@ def units(found: Criticality) -> dict[str, float]:
     return at | dict(constants(found.point, at["k"])) if found.K_star == 0 else at
 
 
-def _figure(found: Criticality, names: tuple[str, ...]) -> Any:
-    from matplotlib.figure import Figure
-
+def _title(found: Criticality) -> str:
     from rgflow.universality.points import named
 
-    columns = 4 if len(names) > 6 else 3
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.6 * rows + 0.6), layout="constrained", facecolor="white")
-    start = "every K is fixed" if found.K_star is None else f"K* = {found.K_star:.6g}"
-    title = f"{named(found.activation, found.layer)}   C_b = {found.C_b:.6g}, C_W = {found.C_W:.6g}, {start}"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
-    return figure.subplots(rows, columns, squeeze=False)
+    start = "every $K$ is fixed" if found.K_star is None else f"$K^*$ = {found.K_star:.6g}"
+    return f"{named(found.activation, found.layer)}, $C_b$ = {found.C_b:.6g}, $C_W$ = {found.C_W:.6g}, {start}"
+
+
+def _laid_out(figure: Any, rows: int, columns: int, count: int) -> Any:
+    if figure is None:
+        return None
+    found = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for spare in found[count:]:
+        spare.remove()
+    return found[:count]
 
 
 def _panel(
@@ -108,10 +121,10 @@ def _panel(
         return np.where(sign * x > 0, sign * x, np.nan)
 
     ax.plot(where, positive(values), color=colour, lw=2.2, zorder=2)
-    ax.plot(where, positive(leading), color="#1b1b1b", lw=1.2, ls=(0, (4, 2.5)), zorder=3)
+    ax.plot(where, positive(leading), color=INK, lw=DASH, ls=DASHES, zorder=3)
     if correction != 0:
         late = np.abs(next_one / leading - 1) < 0.5
-        ax.plot(where, np.where(late, positive(next_one), np.nan), color="#1b1b1b", lw=1.3, ls=":", zorder=4)
+        ax.plot(where, np.where(late, positive(next_one), np.nan), color=INK, lw=DASH, ls=DOTS, zorder=4)
     ax.set_xscale("log")
     ax.set_yscale("log")
     both = np.concatenate([positive(values), positive(leading)])
@@ -122,12 +135,8 @@ def _panel(
         ax.set_ylim(middle / 6, middle * 6)
     letter = tensor_tex(Tensor.named(law.name), (), "")
     power = "constant" if law.exponent == 0 else rf"$\propto\ell{_short(law.exponent)}$"
-    ax.set_title(rf"${'-' if sign < 0 else ''}{letter}$   {power}", fontsize=11, loc="left")
-    ax.set_xlabel(r"layer $\ell$", fontsize=9)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, which="major", color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=8.5, color=GREY)
+    ax.set_title(rf"${'-' if sign < 0 else ''}{letter}$: {power}", fontsize=PANEL, loc="left")
+    frame(ax, "layer ℓ")
 
 
 def _numbers(expression: Any, layers: NDArray[np.int64], at: dict[str, float]) -> NDArray[np.float64]:
@@ -152,7 +161,7 @@ def _legend(ax: Axes) -> None:
 
     handles = [
         Line2D([], [], color=COLOURS[0], lw=2.2, label="flow, infinite width"),
-        Line2D([], [], color="#1b1b1b", lw=1.2, ls=(0, (4, 2.5)), label="leading power law"),
-        Line2D([], [], color="#1b1b1b", lw=1.3, ls=":", label="with the next power of the depth"),
+        Line2D([], [], color=INK, lw=DASH, ls=DASHES, label="leading power law"),
+        Line2D([], [], color=INK, lw=DASH, ls=DOTS, label="with the next power of the depth"),
     ]
-    ax.figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
+    key_below(ax, handles, 3)

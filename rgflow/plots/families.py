@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.plots.panels import COLOURS, GREY
+from rgflow.plots.style import COLOURS, GREY, INK, KEY, LABEL, SMALL, THIN, TICK, frame, house_style, key, one_panel
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-INK = "#1b1b1b"
+    from rgflow.plots.style import Place
+
 _TEX = {
     "output": r"output $z^L$",
     "NTK": r"NTK $H$",
@@ -25,15 +26,18 @@ _TEX = {
 }
 _STYLES = {"NTK": (0, (1, 1.5)), "NTK spread": (0, (4, 2)), "dNTK output": (0, (4, 2))}
 
+SIZE = (6.6, 4.4)
 
-def plot_family(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
+
+@house_style
+def plot_family(ds: xarray.Dataset, ax: Place = None) -> Axes:
     """Draw the powers of the width n of the observables along s, and of what hidden signals change.
 
     Parameters
     ----------
     ds : xarray.Dataset
         From ``rgflow.family("meta", s=symbol).exponents(...).to_dataset()``.
-    ax : matplotlib Axes, optional
+    ax : matplotlib Axes, or Figure, optional
 
     Returns
     -------
@@ -45,7 +49,7 @@ def plot_family(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
         raise InputError("plot_family takes a Dataset that family(...).exponents(...).to_dataset() returned")
     if "s" not in ds.dims:
         raise InputError(f"the family {ds.attrs['family']!r} has no s to draw along; take family('meta', s=symbol)")
-    axes = _axes("Powers of the width along the family", ds.attrs["activation"]) if ax is None else ax
+    axes, _ = one_panel(ax, SIZE, f"powers of the width along the family, {ds.attrs['activation']}")
     s = ds["s"].values
     curves = [
         (_TEX.get(str(name), str(name)), ds["exponent"].sel(observable=name).values) for name in ds["observable"].values
@@ -56,24 +60,23 @@ def plot_family(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
     for (label, values), style, colour in zip(curves, styles, colours, strict=True):
         axes.plot(s, values, ls=style, lw=2.2, color=colour, label=label, zorder=3)
     _labels_at_the_end(axes, s, curves, colours)
-    axes.axhline(0, color=GREY, lw=0.8, zorder=1)
+    axes.axhline(0, color=GREY, lw=THIN, zorder=1)
     axes.set_xlim(s[0], s[-1])
-    axes.set_xlabel(r"$s$", fontsize=11)
-    axes.set_ylabel(r"power of $n$", fontsize=11)
-    axes.tick_params(labelsize=9, color=GREY)
+    frame(axes, r"$s$", r"power of $n$")
     for place, text, side in ((s[0], "neural tangent", "left"), (s[-1], "maximal update", "right")):
-        axes.annotate(text, (place, 1.01), xycoords=("data", "axes fraction"), fontsize=8.5, color=GREY, ha=side)
+        axes.annotate(text, (place, 1.01), xycoords=("data", "axes fraction"), fontsize=KEY, color=GREY, ha=side)
     return axes
 
 
-def plot_web(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
+@house_style
+def plot_web(ds: xarray.Dataset, ax: Place = None) -> Axes:
     """Draw where gamma = n^g L^d is one, over width and depth, for several s: below a line the theory is perturbative.
 
     Parameters
     ----------
     ds : xarray.Dataset
         From ``rgflow.family(...).web(...)``, dims ``s``, ``depth``, ``width``.
-    ax : matplotlib Axes, optional
+    ax : matplotlib Axes, or Figure, optional
 
     Returns
     -------
@@ -85,7 +88,7 @@ def plot_web(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
         raise InputError("plot_web takes a Dataset that family(...).web(...) returned")
     from matplotlib.colors import LogNorm
 
-    axes = _axes(r"The scale $\gamma$ that width and depth share", ds.attrs["activation"]) if ax is None else ax
+    axes, _ = one_panel(ax, SIZE, rf"the scale $\gamma$ that width and depth share, {ds.attrs['activation']}")
     n, depth = ds["width"].values, ds["depth"].values
     first = ds["gamma"].values[0]
     reach = max(abs(np.log10(first.min())), abs(np.log10(first.max())))
@@ -100,8 +103,9 @@ def plot_web(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
         alpha=0.55,
     )
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
-    bar.set_label(rf"$\gamma$ at $s = {float(ds['s'].values[0]):g}$", fontsize=10)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(rf"$\gamma$ at $s = {float(ds['s'].values[0]):g}$", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=TICK, color=GREY)
+    bar.outline.set_visible(False)
     for i, s in enumerate(ds["s"].values):
         gamma = ds["gamma"].values[i]
         colour = COLOURS[i % len(COLOURS)]
@@ -112,10 +116,10 @@ def plot_web(ds: xarray.Dataset, ax: Axes | None = None) -> Axes:
     axes.set_yscale("log", base=2)
     axes.set_xlim(n[0], n[-1])
     axes.set_ylim(depth[0], depth[-1])
-    axes.set_xlabel(r"width $n$", fontsize=11)
-    axes.set_ylabel(r"depth $L$", fontsize=11)
-    axes.tick_params(labelsize=9, color=GREY)
-    axes.legend(loc="upper left", fontsize=8.5, framealpha=0.9, edgecolor="none")
+    axes.set_xlabel(r"width $n$", fontsize=LABEL)
+    axes.set_ylabel(r"depth $L$", fontsize=LABEL)
+    axes.tick_params(labelsize=TICK, color=GREY)
+    key(axes, loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
     return axes
 
 
@@ -145,17 +149,8 @@ def _labels_at_the_end(axes: Axes, s: Any, curves: list[tuple[str, Any]], colour
             (s[-1], ends[i]),
             xytext=(1.03, place),
             textcoords=("axes fraction", "data"),
-            fontsize=9,
+            fontsize=KEY + 0.5,
             color=colours[i],
             va="center",
             annotation_clip=False,
         )
-
-
-def _axes(title: str, activation: str) -> Axes:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.6, 4.4), layout="constrained", facecolor="white")
-    figure.suptitle(f"{title} ({activation})", fontsize=11, x=0.01, ha="left", fontweight="bold")
-    axes: Axes = figure.subplots()
-    return axes

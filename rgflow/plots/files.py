@@ -51,11 +51,27 @@ def write_picture(ax: Any, path: str | os.PathLike[str], dpi: int = 120) -> None
     kind = target.suffix.lower().lstrip(".")
     if kind not in _UNDATED:
         raise InputError(f"{target.name!r} ends in {target.suffix!r}; pictures are .png, .svg or .pdf")
+    write_whole(target, picture_bytes(ax, kind, dpi))
+
+
+def picture_bytes(ax: Any, kind: str, dpi: int = 120) -> bytes:
+    """What :func:`write_picture` writes, for those who send it elsewhere.
+
+    Parameters
+    ----------
+    ax : what a function of rgflow.plots returned, or a matplotlib Figure
+    kind : "png", "svg" or "pdf"
+    dpi : int
+
+    Raises InputError for another kind, or for what is no picture.
+    """
+    if kind not in _UNDATED:
+        raise InputError(f"kind is {kind!r}; pictures are png, svg or pdf")
     figure = _figure(ax)
     drawn = io.BytesIO()
     with settings(own=False):
         figure.savefig(drawn, format=kind, dpi=dpi, metadata=_UNDATED[kind])
-    write_whole(target, drawn.getvalue())
+    return drawn.getvalue()
 
 
 def _figure(ax: Any) -> Any:

@@ -12,7 +12,8 @@ from rgflow.components import number_of_samples
 from rgflow.errors import InputError
 from rgflow.network import Network
 from rgflow.plots.curves import Curve, beyond_trust, curves
-from rgflow.plots.panels import BEYOND, GREY, draw_distances, draw_values, finish
+from rgflow.plots.panels import draw_distances, draw_values, finish
+from rgflow.plots.style import BEYOND, DASH, DASHES, GREY, LINE, canvas, house_style, key, key_below
 
 if TYPE_CHECKING:
     import xarray
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 4
 
 
-def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, axes: Any = None) -> NDArray[np.object_]:
+@house_style
+def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, ax: Any = None) -> NDArray[np.object_]:
     """Draw each letter of a flow against depth, and, below, its distance from the limit of infinite width.
 
     Dashed: leading order. Solid: with the corrections in 1/n that the flow knows, in a band of the size of the first
@@ -35,33 +37,38 @@ def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, axes: Any = 
         Coefficients, from :func:`rgflow.flow`; or totals, from :func:`rgflow.total` (no leading order is drawn then).
     mc : xarray.Dataset, optional
         Totals, from :func:`rgflow.sample`, of the same network and inputs.
-    axes : array of matplotlib Axes, optional
-        One for each letter, or two rows of them, the lower row for the distances. Without it a new figure is made;
-        ``axes.flat[0].figure`` is it.
+    ax : array of matplotlib Axes, or Figure, optional
+        One for each letter, or two rows of them, the lower row for the distances; without it a new figure is made.
 
     Returns
     -------
     array of Axes, of shape (letters,) or (2, letters)
+        ``[0, 0].figure`` is the figure.
 
     Raises
     ------
     InputError
-        If the kinds do not fit, the networks or inputs of ``ds`` and ``mc`` differ, or the number of axes is wrong.
+        If the kinds do not fit, the networks or inputs of ``ds`` and ``mc`` differ, or the number of Axes is wrong.
     """
+    from matplotlib.axes import Axes
+
     drawable = curves(ds, mc)
     letters = list(dict.fromkeys(curve.letter for curve in drawable))
     relative = any(curve.leading is not None for curve in drawable)
-    own = axes is None
-    if own:
-        axes = _figure(len(letters), relative, _title(ds, mc))
-    drawn = np.asarray(axes, dtype=object)
+    columns = min(len(letters), MOST_COLUMNS)
+    blocks = -(-len(letters) // columns)
+    figure = canvas(ax, (3.5 * columns + 0.4, blocks * (5.0 if relative else 3.0) + 0.4), _title(ds, mc))
+    own = figure is not None
+    drawn = np.asarray(_laid_out(figure, len(letters), columns, relative) if own else ax, dtype=object)
     if drawn.shape not in ((len(letters),), (1, len(letters)), (2, len(letters))):
         if drawn.size != len(letters) or drawn.ndim > 1:
             raise InputError(
-                f"axes has shape {drawn.shape}; this flow has {len(letters)} letters ({', '.join(letters)}): "
+                f"ax has shape {drawn.shape}; this flow has {len(letters)} letters ({', '.join(letters)}): "
                 f"give an array of shape ({len(letters)},) or (2, {len(letters)})"
             )
         drawn = drawn.reshape(-1)
+    if not all(isinstance(each, Axes) for each in drawn.flat):
+        raise InputError(f"ax is {ax!r:.60}; give matplotlib Axes, an array of them, a Figure, or nothing")
     rows = drawn.reshape(-1, len(letters))
     beyond = beyond_trust(ds)
     for column, letter in enumerate(letters):
@@ -77,16 +84,9 @@ def plot_flow(ds: xarray.Dataset, mc: xarray.Dataset | None = None, axes: Any = 
     return drawn
 
 
-def _figure(letters: int, relative: bool, title: str) -> NDArray[np.object_]:
+def _laid_out(figure: Any, letters: int, columns: int, relative: bool) -> NDArray[np.object_]:
     """Panels side by side, at most four; more letters go below."""
-    from matplotlib.figure import Figure
-
-    columns = min(letters, MOST_COLUMNS)
-    blocks = -(-letters // columns)
-    rows = 2 if relative else 1
-    size = (3.5 * columns + 0.4, blocks * (5.0 if relative else 3.0) + 0.4)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
+    blocks, rows = -(-letters // columns), 2 if relative else 1
     ratios = [1.45, 1.0][:rows] * blocks
     grid = figure.subplots(rows * blocks, columns, squeeze=False, height_ratios=ratios)
     panels = grid.reshape(blocks, rows, columns).transpose(1, 0, 2).reshape(rows, -1)
@@ -113,7 +113,7 @@ def _title(ds: xarray.Dataset, mc: xarray.Dataset | None) -> str:
     parts.append("one input" if count == 1 else f"{count} inputs")
     if mc is not None:
         parts.append(f"{mc.attrs['networks']} sampled networks" if "networks" in mc.attrs else "compared")
-    return "   ".join(parts)
+    return ", ".join(parts)
 
 
 def _line_styles(ax: Axes, curves: Sequence[Curve], sampled: bool, beyond: bool, own: bool) -> None:
@@ -123,10 +123,10 @@ def _line_styles(ax: Axes, curves: Sequence[Curve], sampled: bool, beyond: bool,
 
     handles: list[Any] = []
     if any(curve.leading is not None for curve in curves):
-        handles.append(Line2D([], [], color=GREY, lw=1.2, ls=(0, (4, 2.5)), label=r"leading order ($n\to\infty$)"))
-        handles.append(Line2D([], [], color=GREY, lw=1.8, label="with known corrections in $1/n$"))
+        handles.append(Line2D([], [], color=GREY, lw=DASH, ls=DASHES, label=r"leading order ($n\to\infty$)"))
+        handles.append(Line2D([], [], color=GREY, lw=LINE, label="with known corrections in $1/n$"))
     else:
-        handles.append(Line2D([], [], color=GREY, lw=1.8, label="theory"))
+        handles.append(Line2D([], [], color=GREY, lw=LINE, label="theory"))
     if any(curve.error is not None for curve in curves):
         handles.append(Patch(facecolor=GREY, alpha=0.2, lw=0, label="estimate of what is left out"))
     if sampled:
@@ -137,9 +137,9 @@ def _line_styles(ax: Axes, curves: Sequence[Curve], sampled: bool, beyond: bool,
     if own:
         columns = int(ax.figure.bbox.width / ax.figure.dpi / 3.1)  # inches that the longest entry takes
         columns = max(1, min(len(handles), columns))
-        ax.figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
+        key_below(ax, handles, columns)
     else:
         components = ax.get_legend()
-        ax.legend(handles=handles, loc="lower left", fontsize=7.5, frameon=False)
+        key(ax, handles, loc="lower left", fontsize=7.5)
         if components is not None:
             ax.add_artist(components)

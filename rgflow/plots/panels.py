@@ -10,14 +10,25 @@ import numpy as np
 from rgflow.algebra.partial import tensor_named
 from rgflow.algebra.tex import letter_tex, tensor_tex
 from rgflow.plots.curves import Curve
+from rgflow.plots.style import (  # noqa: F401
+    BARS,
+    BEYOND,
+    COLOURS,
+    DASH,
+    DASHES,
+    GREY,
+    LABEL,
+    LINE,
+    SMALL,
+    distrusted,
+    frame,
+    key,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito's palette: told apart with every kind of colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-GREY = "#5f6368"
-BEYOND: dict[str, Any] = {"facecolor": "#eceded", "hatch": "///", "edgecolor": "#c4c7cb", "lw": 0}
 MOST_POINTS = 40  # points and error bars of one curve; more run into each other
 
 
@@ -31,13 +42,13 @@ def draw_values(ax: Axes, family: Sequence[Curve]) -> None:
     if values.size and values.min() > 0 and values.max() > (8 if falling else 1000) * values.min():
         ax.set_yscale("log")
     letter = letter_tex(family[0].letter)
-    ax.set_ylabel(f"${letter}\\,/\\,({family[0].unit})$" if family[0].unit else f"${letter}$", fontsize=11)
+    ax.set_ylabel(f"${letter}\\,/\\,({family[0].unit})$" if family[0].unit else f"${letter}$", fontsize=LABEL)
     if family[0].components != [()]:
         from matplotlib.lines import Line2D
 
         coloured = zip(COLOURS, family, strict=False)
         handles = [Line2D([], [], color=colour, lw=2, label=_label(curve)) for colour, curve in coloured]
-        ax.legend(handles=handles, loc="best", fontsize=9, frameon=False, handlelength=1.2)
+        key(ax, handles)
 
 
 def draw_distances(ax: Axes, family: Sequence[Curve]) -> None:
@@ -50,7 +61,7 @@ def draw_distances(ax: Axes, family: Sequence[Curve]) -> None:
     _limit_to_data(ax)
     ax.yaxis.set_major_formatter(lambda x, place: f"{x:+.3g} %".replace("-", "−") if x else "0")
     letter = letter_tex(family[0].letter)
-    ax.set_ylabel(f"${letter}$, relative to $n\\to\\infty$", fontsize=9.5)
+    ax.set_ylabel(f"${letter}$, relative to $n\\to\\infty$", fontsize=SMALL)
 
 
 def _limit_to_data(ax: Axes) -> None:
@@ -68,8 +79,8 @@ def _draw(ax: Axes, curve: Curve, colour: str, of: Any, size: Any = None) -> Non
     size = size or of
     layer, value = curve.layer, of(curve.value)
     if curve.leading is not None:
-        ax.plot(layer, of(curve.leading), ls=(0, (4, 2.5)), lw=1.2, color=colour, alpha=0.85, zorder=2)
-    ax.plot(layer, value, lw=1.8, color=colour, zorder=3)
+        ax.plot(layer, of(curve.leading), ls=DASHES, lw=DASH, color=colour, alpha=0.85, zorder=2)
+    ax.plot(layer, value, lw=LINE, color=colour, zorder=3)
     if curve.error is not None:
         error = np.where(np.isfinite(curve.error), size(curve.error), np.nan)
         ax.fill_between(layer, value - error, value + error, color=colour, alpha=0.16, lw=0, zorder=1)
@@ -79,7 +90,7 @@ def _draw(ax: Axes, curve: Curve, colour: str, of: Any, size: Any = None) -> Non
         ax.errorbar(
             layer[seen],
             of(curve.sampled)[seen],
-            yerr=2 * size(curve.standard_error)[seen],
+            yerr=BARS * size(curve.standard_error)[seen],
             fmt="o",
             ms=3.2,
             mfc="white",
@@ -93,17 +104,11 @@ def _draw(ax: Axes, curve: Curve, colour: str, of: Any, size: Any = None) -> Non
 
 def finish(ax: Axes, depth: int, trusted: int | None) -> None:
     """The axes themselves, and the layers beyond trust, hatched."""
-    from matplotlib.ticker import MaxNLocator
-
     ax.set_xlim(0.5, depth + 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    ax.set_xlabel(r"layer $\ell$", fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, which="major", color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=9, color=GREY)
+    whole_numbers(ax)
+    frame(ax, "layer ℓ")
     if trusted is not None:
-        ax.axvspan(trusted + 0.5, depth + 0.5, zorder=0, **BEYOND)
+        distrusted(ax, trusted + 0.5, depth + 0.5)
 
 
 def _label(curve: Curve) -> str:

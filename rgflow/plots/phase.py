@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.plots.panels import GREY
+from rgflow.plots.style import BLANK, DASHES, GREY, INK, LABEL, SMALL, TICK, house_style, key, key_below, one_panel
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
+    from rgflow.plots.style import Place
+
 LEAST, MOST = 1.0, 1000.0  # layers: the range of the colour bar
 COLOURS = "PuOr"  # told apart with every kind of colour vision; light where nothing decays
-INK = "#1b1b1b"
 
 
-def plot_phase(
-    ds: xarray.Dataset, points: Sequence[tuple[float, float, str]] = (), axes: Any = None
-) -> NDArray[np.object_]:
+@house_style
+def plot_phase(ds: xarray.Dataset, points: Sequence[tuple[float, float, str]] = (), ax: Place = None) -> Axes:
     """Draw a phase diagram: violet where nearby inputs come together (ordered), orange where they part (chaotic).
 
     The colour is the depth scale xi_perpendicular, on a logarithmic scale; it is pale where signals go deep. Black: the
@@ -35,12 +34,12 @@ def plot_phase(
         From :func:`rgflow.phase_diagram`, of two values of C_W and C_b at least.
     points : sequence of (C_W, C_b, label)
         Points to mark, critical ones say; those outside of the window are left out.
-    axes : matplotlib Axes, optional
-        Where to draw; without it a new figure is made, ``axes.flat[0].figure`` of what is returned.
+    ax : matplotlib Axes, or Figure, optional
+        Where to draw; without it a new figure is made, ``.figure`` of what is returned.
 
     Returns
     -------
-    array of Axes, of shape (1,)
+    Axes
 
     Raises
     ------
@@ -52,33 +51,22 @@ def plot_phase(
     if min(ds.sizes["C_W"], ds.sizes["C_b"]) < 2:
         raise InputError(f"the diagram has {ds.sizes['C_W']} x {ds.sizes['C_b']} points; two of each are the least")
     marked = [_point(point) for point in points]
-    own = axes is None
-    given = np.asarray(_figure(ds) if own else axes, dtype=object).reshape(-1)
-    if given.size != 1:
-        raise InputError(f"axes holds {given.size} Axes; a phase diagram takes one")
-    ax = given[0]
+    title = f"{ds.attrs['activation']}, infinite width, first kernel {ds.attrs['first_kernel']:g}"
+    ax, own = one_panel(ax, (6.6, 4.7), title)
     _colours(ax, ds)
     _lines(ax, ds)
     _names(ax, ds)
     _marks(ax, ds, marked)
-    ax.set_xlabel(r"$C_W$", fontsize=11)
-    ax.set_ylabel(r"$C_b$", fontsize=11)
-    ax.tick_params(labelsize=9, color=GREY)
-    handles = sorted(ax.get_legend_handles_labels()[0], key=lambda drawn: drawn.get_linestyle())  # "-" before "--"
+    ax.set_xlabel(r"$C_W$", fontsize=LABEL)
+    ax.set_ylabel(r"$C_b$", fontsize=LABEL)
+    ax.tick_params(labelsize=TICK, color=GREY)
+    lines: list[Any] = list(ax.get_legend_handles_labels()[0])
+    handles = sorted(lines, key=lambda drawn: drawn.get_linestyle())  # "-" before "--"
     if handles and own:
-        ax.figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=9, frameon=False)
+        key_below(ax, handles, 2)
     elif handles:
-        ax.legend(handles=handles, loc="best", fontsize=8)
-    return given
-
-
-def _figure(ds: xarray.Dataset) -> Axes:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.6, 4.7), layout="constrained", facecolor="white")
-    title = f"{ds.attrs['activation']}   infinite width, first kernel {ds.attrs['first_kernel']:g}"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
-    return figure.subplots()
+        key(ax, handles, frameon=True, framealpha=0.85)
+    return ax
 
 
 def _colours(ax: Axes, ds: xarray.Dataset) -> None:
@@ -104,8 +92,8 @@ def _colours(ax: Axes, ds: xarray.Dataset) -> None:
     ticks = [(sign * np.log10(MOST / depth), depth) for sign in (-1, 1) for depth in depths[: -1 if sign > 0 else None]]
     names = {LEAST: "≤ 1", MOST: "≥ 1000"}
     bar.set_ticks([at for at, _ in ticks], labels=[names.get(depth, f"{depth:g}") for _, depth in ticks])
-    bar.set_label(r"depth scale $\xi_\perp$ in layers:   chaotic  |  ordered", fontsize=9.5)
-    bar.ax.tick_params(labelsize=9, color=GREY)
+    bar.set_label(r"depth scale $\xi_\perp$ in layers:   chaotic  |  ordered", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=TICK, color=GREY)
     bar.outline.set_visible(False)
 
 
@@ -122,7 +110,7 @@ def _lines(ax: Axes, ds: xarray.Dataset) -> None:
         if reached:
             ax.plot(w[piece], b[piece], color=INK, lw=1.8, label=label)
         else:
-            ax.plot(w[piece], b[piece], color=INK, lw=1.4, ls=(0, (4, 2.5)), label=label)
+            ax.plot(w[piece], b[piece], color=INK, lw=1.4, ls=DASHES, label=label)
 
 
 def _names(ax: Axes, ds: xarray.Dataset) -> None:
@@ -138,8 +126,7 @@ def _names(ax: Axes, ds: xarray.Dataset) -> None:
         if far.max() < 0.06:  # too narrow for a word
             continue
         i, j = np.unravel_index(int(far.argmax()), far.shape)
-        shade = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.25"}
-        ax.text(C_W[j], C_b[i], name, ha="center", va="center", fontsize=10.5, color=INK, bbox=shade)
+        ax.text(C_W[j], C_b[i], name, ha="center", va="center", fontsize=LABEL, color=INK, bbox=BLANK)
 
 
 def _point(point: Any) -> tuple[float, float, str]:
@@ -168,8 +155,8 @@ def _marks(ax: Axes, ds: xarray.Dataset, points: Sequence[tuple[float, float, st
             textcoords="offset points",
             ha="left" if across else "right",
             va="bottom" if upward else "top",
-            fontsize=9,
+            fontsize=SMALL,
             color=INK,
             zorder=6,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
+            bbox=BLANK,
         )

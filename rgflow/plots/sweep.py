@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rgflow.algebra import Tensor
 from rgflow.components import families
 from rgflow.errors import InputError, UnknownName
-from rgflow.plots.panels import BEYOND, GREY
+from rgflow.plots.style import BEYOND, GREY, TICK, canvas, house_style, key, key_below, panels
 from rgflow.plots.sweep_panels import NAMES, NOTHING, TRUST, codes, curve, distrust, marks, surface
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 3
 
 
+@house_style
 def plot_sweep(
     ds: xarray.Dataset,
     tensors: str | Sequence[str] | None = None,
     points: Sequence[tuple[float, float, str]] = (),
-    axes: Any = None,
+    ax: Any = None,
 ) -> NDArray[np.object_]:
     """Draw tensors of a sweep at its last layer: curves over one axis, maps over two.
 
@@ -42,8 +43,8 @@ def plot_sweep(
         Default: the leading order of every tensor; of totals all.
     points : sequence of (x, y, label)
         Marked on maps, critical points say; those outside are left out.
-    axes : array of matplotlib Axes, optional
-        One for each tensor. Without it a new figure is made, ``axes.flat[0].figure`` of what is returned.
+    ax : array of matplotlib Axes, or Figure, optional
+        One for each tensor. Without it a new figure is made, ``[0].figure`` of what is returned.
 
     Returns
     -------
@@ -56,18 +57,19 @@ def plot_sweep(
     dims = _axes(ds)
     names = _names(ds, tensors)
     shown = _last_layer(ds).squeeze().sortby(list(dims))
-    own = axes is None
-    drawn = np.asarray(_figure(ds, len(names), dims) if own else axes, dtype=object).reshape(-1)
-    if drawn.size != len(names):
-        raise InputError(f"axes holds {drawn.size} Axes; {len(names)} tensors are drawn: {', '.join(names)}")
-    for ax, name in zip(drawn, names, strict=True):
+    columns = min(len(names), MOST_COLUMNS)
+    rows, wide = -(-len(names) // columns), 4.6 if len(dims) == 2 else 4.0
+    figure = canvas(ax, (wide * columns + 0.4, 3.6 * rows + 0.7), _title(ds))
+    laid_out = None if figure is None else _laid_out(figure, rows, columns, len(names))
+    drawn = panels(ax, len(names), laid_out, ", ".join(names))
+    for panel, name in zip(drawn, names, strict=True):
         if len(dims) == 1:
-            curve(ax, shown, name, dims[0])
+            curve(panel, shown, name, dims[0])
         else:
-            surface(ax, shown, name, dims)
-            marks(ax, points)
-        ax.tick_params(labelsize=9, color=GREY)
-    _legend(drawn, shown, names, own)
+            surface(panel, shown, name, dims)
+            marks(panel, points)
+        panel.tick_params(labelsize=TICK, color=GREY)
+    _legend(drawn, shown, names, figure is not None)
     return drawn
 
 
@@ -106,18 +108,11 @@ def _last_layer(ds: xarray.Dataset) -> xarray.Dataset:
     return ds.isel(layer=-1) if "layer" in ds.dims else ds
 
 
-def _figure(ds: xarray.Dataset, count: int, dims: tuple[str, ...]) -> NDArray[Any]:
-    from matplotlib.figure import Figure
-
-    columns = min(count, MOST_COLUMNS)
-    rows = -(-count // columns)
-    wide = 4.6 if len(dims) == 2 else 4.0
-    figure = Figure(figsize=(wide * columns + 0.4, 3.6 * rows + 0.7), layout="constrained", facecolor="white")
-    figure.suptitle(_title(ds), fontsize=11, x=0.01, ha="left", fontweight="bold")
-    panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for ax in panels[count:]:
-        ax.remove()
-    return np.asarray(panels[:count])
+def _laid_out(figure: Any, rows: int, columns: int, count: int) -> NDArray[Any]:
+    found = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for spare in found[count:]:
+        spare.remove()
+    return np.asarray(found[:count])
 
 
 def _title(ds: xarray.Dataset) -> str:
@@ -134,7 +129,7 @@ def _title(ds: xarray.Dataset) -> str:
     ]
     if "networks" in ds.attrs:
         parts.append(f"{ds.attrs['networks']} sampled networks")
-    return "   ".join(parts)
+    return ", ".join(parts)
 
 
 def _legend(drawn: NDArray[Any], ds: xarray.Dataset, names: Sequence[str], own: bool) -> None:
@@ -151,6 +146,6 @@ def _legend(drawn: NDArray[Any], ds: xarray.Dataset, names: Sequence[str], own: 
     if any((distrust(ds, name) > TRUST).any() for name in names):
         handles.append(Patch(label="expansion in 1/n not to be trusted", **BEYOND))
     if handles and own:
-        drawn[0].figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=9, frameon=False)
+        key_below(drawn[0], handles, len(handles))
     elif handles:
-        drawn[0].legend(handles=handles, loc="best", fontsize=8)
+        key(drawn[0], handles, frameon=True, framealpha=0.85)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rgflow.algebra import Tensor
 from rgflow.algebra.tex import tensor_tex
-from rgflow.plots.panels import BEYOND, COLOURS, GREY
+from rgflow.plots.style import BARS, BLANK, COLOURS, GREY, INK, LABEL, LINE, SMALL, TICK, distrusted, frame
 
 if TYPE_CHECKING:
     import xarray
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 DECADES = 100.0  # a ratio of values from which colours and axes are logarithmic
 TRUST = 0.5  # of what distrust() returns
-INK = "#1b1b1b"
 NOTHING = ("#ffffff", "#e4e6e8", "#c9ccd0", "#aeb2b7")  # points without numbers, one shade for each reason
 NAMES = {
     **{name: rf"$C_{name[-1]}$" for name in ("C_b", "C_W")},
@@ -37,10 +36,10 @@ def curve(ax: Axes, ds: xarray.Dataset, name: str, dim: str) -> None:
     colour = COLOURS[0]
     sampled = f"{name}_se" in ds
     if sampled:
-        bars = 2 * ds[f"{name}_se"].values
+        bars = BARS * ds[f"{name}_se"].values
         ax.errorbar(x, y, yerr=bars, fmt="o", ms=3.4, mfc="white", mec=colour, ecolor=colour, elinewidth=1.0)
     else:
-        ax.plot(x, y, lw=1.8, color=colour, marker="o" if x.size < 12 else None, ms=3.4)
+        ax.plot(x, y, lw=LINE, color=colour, marker="o" if x.size < 12 else None, ms=3.4)
     if _decades(x):
         ax.set_xscale("log")
     if _decades(y):
@@ -57,12 +56,8 @@ def curve(ax: Axes, ds: xarray.Dataset, name: str, dim: str) -> None:
         if code:
             ax.axvspan(edges[i], edges[i + 1], facecolor=NOTHING[reasons.index(int(code)) % 4], zorder=0, lw=0)
         elif distrust(ds, name).values[i] > TRUST:
-            ax.axvspan(edges[i], edges[i + 1], zorder=0, **BEYOND)
-    ax.set_xlabel(NAMES.get(dim, dim), fontsize=11)
-    ax.set_ylabel(f"${tensor_tex(Tensor.named(name), ())}$", fontsize=11)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, which="major", color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
+            distrusted(ax, edges[i], edges[i + 1])
+    frame(ax, NAMES.get(dim, dim), f"${tensor_tex(Tensor.named(name), ())}$")
 
 
 def distrust(ds: xarray.Dataset, name: str) -> xarray.DataArray:
@@ -103,10 +98,10 @@ def surface(ax: Axes, ds: xarray.Dataset, name: str, dims: tuple[str, ...]) -> N
             set_scale("log")
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=26, extend=_beyond(values, norm))
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=9, color=GREY)
-    ax.set_title(f"${tensor_tex(Tensor.named(name), ())}$", fontsize=12)
-    ax.set_xlabel(NAMES.get(across, across), fontsize=11)
-    ax.set_ylabel(NAMES.get(up, up), fontsize=11)
+    bar.ax.tick_params(labelsize=TICK, color=GREY)
+    ax.set_title(f"${tensor_tex(Tensor.named(name), ())}$", fontsize=LABEL + 1, loc="left")
+    ax.set_xlabel(NAMES.get(across, across), fontsize=LABEL)
+    ax.set_ylabel(NAMES.get(up, up), fontsize=LABEL)
 
 
 def _colours(values: NDArray[Any]) -> tuple[Normalize, str]:
@@ -164,12 +159,5 @@ def marks(ax: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         if not (left <= x <= right and low <= y <= high):
             continue
         ax.plot([x], [y], "o", ms=7, mfc="white", mec=INK, mew=1.5, clip_on=False, zorder=5)
-        shade = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"}
-        beside: dict[str, Any] = {
-            "xytext": (8, 8),
-            "textcoords": "offset points",
-            "fontsize": 9,
-            "color": INK,
-            "bbox": shade,
-        }
-        ax.annotate(label, (x, y), zorder=6, **beside)
+        beside: dict[str, Any] = {"xytext": (8, 8), "textcoords": "offset points", "fontsize": SMALL, "color": INK}
+        ax.annotate(label, (x, y), zorder=6, bbox=BLANK, **beside)

@@ -8,21 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.plots.panels import GREY
+from rgflow.plots.style import INK, LABEL, LINE, PANEL, SHADES, canvas, frame, house_style, key
+from rgflow.plots.style import panels as where_to_draw
 from rgflow.scaling.transfer import best_rates, rate_shift
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-# From pale to dark with the size: an order, which a palette of names would not show.
-SHADES = ("#9fd3c7", "#5aa9b8", "#2f6f9f", "#1d3a6e", "#140f38")
-INK = "#1b1b1b"
 WORST = 12.0  # how many times above the lowest loss the picture reaches
 
 
+@house_style
 def plot_transfer(
-    runs: xarray.Dataset, axes: Any = None, *, panels: str = "family", curves: str = "width", label: str = ""
+    runs: xarray.Dataset, ax: Any = None, *, panels: str = "family", curves: str = "width", label: str = ""
 ) -> NDArray[np.object_]:
     """Draw losses at the end of training over learning rates, and where they are lowest.
 
@@ -30,7 +29,7 @@ def plot_transfer(
     ----------
     runs : xarray.Dataset
         As :func:`rgflow.best_rates` takes it, with the dims ``panels``, ``curves``, ``rate`` and ``seed``.
-    axes : array of matplotlib Axes, one for each panel, optional
+    ax : array of matplotlib Axes, one for each panel, or Figure, optional
     panels, curves : str
         The dims that are drawn side by side, and over each other.
     label : str, optional
@@ -43,7 +42,7 @@ def plot_transfer(
         of the parabola through the points next to the lowest, its bar one standard error of its logarithm; the title
         says by what factor these vertices move.
 
-    Raises InputError for Datasets without these dims, more than five curves, or axes of another number.
+    Raises InputError for Datasets without these dims, more than five curves, or Axes of another number.
     """
     dims = getattr(getattr(runs, "data_vars", {}).get("loss"), "dims", ())
     if set(dims) != {panels, curves, "rate", "seed"} or panels == curves:
@@ -51,32 +50,27 @@ def plot_transfer(
     names, sizes = runs[panels].values, runs[curves].values
     if len(sizes) > len(SHADES):
         raise InputError(f"{len(sizes)} curves in a panel; draw at most {len(SHADES)}")
+    if not (np.isfinite(runs["loss"].values) & (runs["loss"].values > 0)).any():
+        raise InputError("no loss is finite and positive; there is nothing to draw")
     found = best_rates(runs)
-    places = np.asarray(_figure(len(names)) if axes is None else axes, dtype=object).reshape(-1)
-    if places.size != len(names):
-        raise InputError(f"axes holds {places.size} Axes; there are {len(names)} panels")
+    figure = canvas(ax, (3.7 * len(names), 3.7))
+    laid_out = None if figure is None else figure.subplots(1, len(names), sharex=True, sharey=True)
+    places = where_to_draw(ax, len(names), laid_out, f"one for each {panels}")
     shades = [SHADES[round(place)] for place in np.linspace(0, len(SHADES) - 1, len(sizes))]
     limits = _limits(runs["loss"].values, found["loss"].values)
-    for ax, name in zip(places, names, strict=True):
+    for panel, name in zip(places, names, strict=True):
         here, best = runs.sel({panels: name}), found.sel({panels: name})
         for shade, size in zip(shades, sizes, strict=True):
-            _curve(ax, here.sel({curves: size}), best.sel({curves: size}), shade, f"{curves} {size}")
+            _curve(panel, here.sel({curves: size}), best.sel({curves: size}), shade, f"{curves} {size}")
         moved = float(rate_shift(best["best"], curves))
         known = "not bracketed" if np.isnan(moved) else f"best rate moves by {moved:.2f}"
-        ax.set_title(f"{name}: {known}", fontsize=10, loc="left", color=INK)
-        _finish(ax, limits, label or "learning rate")
-    for ax in places[1:]:
-        ax.set_ylim(places[0].get_ylim())
-    places[0].set_ylabel("training loss", fontsize=10)
-    places[0].legend(fontsize=8.5, frameon=False, loc="lower right", handlelength=1.3)
+        panel.set_title(f"{name}: {known}", fontsize=PANEL - 0.5, loc="left", color=INK)
+        _finish(panel, limits, label or "learning rate")
+    for panel in places[1:]:
+        panel.set_ylim(places[0].get_ylim())
+    places[0].set_ylabel("training loss", fontsize=LABEL)
+    key(places[0], loc="lower right")
     return places
-
-
-def _figure(panels: int) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.7 * panels, 3.7), layout="constrained", facecolor="white")
-    return figure.subplots(1, panels, sharex=True, sharey=True)
 
 
 def _limits(losses: Any, lowest: Any) -> tuple[float, float] | None:
@@ -94,7 +88,7 @@ def _curve(ax: Axes, runs: xarray.Dataset, best: xarray.Dataset, shade: str, lab
     seen = np.isfinite(logs).all(axis=1)
     middle, low, high = (np.exp(of(logs[seen], axis=1)) for of in (np.mean, np.min, np.max))
     ax.fill_between(rates[seen], low, high, color=shade, alpha=0.18, lw=0)
-    ax.plot(rates[seen], middle, color=shade, lw=1.7, label=label)
+    ax.plot(rates[seen], middle, color=shade, lw=LINE, label=label)
     if np.isfinite(best["best"]):
         place, error = float(best["best"]), float(best["best_se"])
         away = 0.0 if np.isnan(error) else error / place  # an error of the logarithm
@@ -115,8 +109,4 @@ def _finish(ax: Axes, limits: tuple[float, float] | None, label: str) -> None:
     ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, place: f"{y:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(label, fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=9, color=GREY)
+    frame(ax, label)

@@ -9,14 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.errors import InputError
-from rgflow.plots.panels import COLOURS, GREY
+from rgflow.plots.style import (
+    COLOURS,
+    GREY,
+    INK,
+    KEY,
+    LABEL,
+    LINE,
+    SMALL,
+    TICK,
+    canvas,
+    frame,
+    house_style,
+    key,
+    one_panel,
+    panels,
+    whole_numbers,
+)
 from rgflow.scaling.growth.depth_law import POLYNOMIAL, REGIMES, STRETCHED
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-INK = "#1b1b1b"
+    from rgflow.plots.style import Place
+
 # pale where nothing grows, dark where everything does; told apart in grey, too
 REGIME_COLOURS = ("#f7f4ef", "#dfe7d5", "#bcd9cf", "#8cc0c9", "#4f8fba", "#2f4b8a")
 PATHS = {"zig": "#D55E00", "zag": "#E69F00"}
@@ -33,20 +50,21 @@ _TEX = {
 }
 
 
-def plot_variation(datasets: Any, axes: Any = None) -> NDArray[np.object_]:
+@house_style
+def plot_variation(datasets: Any, ax: Any = None) -> NDArray[np.object_]:
     """Draw signals (left) and gradients (right) with depth, of one network or of several side by side.
 
     Parameters
     ----------
     datasets : xarray.Dataset, or dict of label to Dataset
         From :func:`rgflow.variation`. One: p, q, s and every gradient. Several, up to six: p and chi of each.
-    axes : array of two matplotlib Axes, optional
+    ax : array of two matplotlib Axes, or Figure, optional
 
     Returns
     -------
     array of Axes, of shape (2,)
 
-    Raises InputError for Datasets of another kind, too many of them, or axes of another number.
+    Raises InputError for Datasets of another kind, too many of them, or Axes of another number.
     """
     several = isinstance(datasets, dict)  # a Dataset is a Mapping, too
     given: dict[str, xarray.Dataset] = dict(datasets) if several else {"": datasets}
@@ -55,16 +73,16 @@ def plot_variation(datasets: Any, axes: Any = None) -> NDArray[np.object_]:
             raise InputError("plot_variation takes Datasets that rgflow.variation returned")
     if not 1 <= len(given) <= len(COLOURS):
         raise InputError(f"{len(given)} Datasets; draw from one to {len(COLOURS)}")
-    panels = np.asarray(_figure(given) if axes is None else axes, dtype=object).reshape(-1)
-    if panels.size != 2:
-        raise InputError(f"axes holds {panels.size} Axes; signals and gradients take two")
-    left, right = panels
+    names = list(dict.fromkeys(f"{ds.attrs['activation']}, {ds.attrs['layers']}" for ds in given.values()))
+    figure = canvas(ax, (9.2, 3.9), "; ".join(names) + ", infinite width")
+    found = panels(ax, 2, None if figure is None else figure.subplots(1, 2), "signals and gradients")
+    left, right = found
     if several:
         for colour, (label, ds) in zip(COLOURS, given.items(), strict=False):
             _curve(left, ds, "p", colour, label)
             _curve(right, ds, "chi", colour, label)
-        left.set_ylabel("$p$", fontsize=11)
-        right.set_ylabel(r"$\chi^{(\ell)}/\chi^{(L)}$", fontsize=11)
+        left.set_ylabel("$p$", fontsize=LABEL)
+        right.set_ylabel(r"$\chi^{(\ell)}/\chi^{(L)}$", fontsize=LABEL)
     else:
         ds = given[""]
         for colour, name in zip(COLOURS, [n for n in ("p", "q", "s") if f"log_{n}" in ds], strict=False):
@@ -72,27 +90,18 @@ def plot_variation(datasets: Any, axes: Any = None) -> NDArray[np.object_]:
         gradients = [n for n in ("chi", "chi_W", "chi_V", "chi_b", "chi_a") if f"log_{n}" in ds]
         for colour, name in zip(COLOURS, gradients, strict=False):
             _curve(right, ds, name, colour, f"${_TEX[name]}$")
-        left.set_ylabel("mean squares", fontsize=10)
-        right.set_ylabel(r"mean square gradients$\,/\,\chi^{(L)}$", fontsize=10)
-    for ax in panels:
-        _finish(ax)
-    return panels
-
-
-def _figure(given: Mapping[str, xarray.Dataset]) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.2, 3.9), layout="constrained", facecolor="white")
-    names = list(dict.fromkeys(f"{ds.attrs['activation']}, {ds.attrs['layers']}" for ds in given.values()))
-    figure.suptitle("   ".join(names) + "   infinite width", fontsize=11, x=0.01, ha="left", fontweight="bold")
-    return figure.subplots(1, 2)
+        left.set_ylabel("mean squares", fontsize=LABEL)
+        right.set_ylabel(r"mean square gradients$\,/\,\chi^{(L)}$", fontsize=LABEL)
+    for panel in found:
+        _finish(panel)
+    return found
 
 
 def _curve(ax: Axes, ds: xarray.Dataset, name: str, colour: str, label: str) -> None:
     """In powers of ten from logarithms: they may be beyond every float."""
     values = ds[f"log_{name}"].values / np.log(10)
     seen = np.isfinite(values)
-    ax.plot(ds["layer"].values[seen], values[seen], color=colour, lw=1.8, label=label)
+    ax.plot(ds["layer"].values[seen], values[seen], color=colour, lw=LINE, label=label)
 
 
 def _finish(ax: Axes) -> None:
@@ -104,18 +113,17 @@ def _finish(ax: Axes) -> None:
         ax.set_ylim(middle - 0.25, middle + 0.25)
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], min_n_ticks=2, integer=high - low > 2))
     ax.yaxis.set_major_formatter(lambda x, place: "1" if x == 0 else f"$10^{{{x:g}}}$")
-    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    ax.set_xlabel(r"block $\ell$", fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, color="#e6e6e6", lw=0.7)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=9, color=GREY)
-    ax.legend(loc="best", fontsize=9, frameon=False, handlelength=1.2)
+    whole_numbers(ax)
+    last = max((np.max(line.get_xdata()) for line in ax.lines if len(np.ravel(line.get_xdata()))), default=1)
+    ax.set_xlim(0, float(last))
+    frame(ax, "block ℓ")
+    key(ax)
 
 
+@house_style
 def plot_variation_phases(
-    ds: xarray.Dataset, paths: Mapping[str, Sequence[tuple[float, float]]] | None = None, axes: Any = None
-) -> NDArray[np.object_]:
+    ds: xarray.Dataset, paths: Mapping[str, Sequence[tuple[float, float]]] | None = None, ax: Place = None
+) -> Axes:
     """Draw how fast a gradient ratio grows over two powers of the depth: the regime as colour, exponents as lines.
 
     Parameters
@@ -124,22 +132,22 @@ def plot_variation_phases(
         From ``rgflow.variation_phases(...).diagram(...)``.
     paths : dict of label to points, optional
         Polygons to draw, as {"zig": [(0, 0), (2, 0)], "zag": [(2, 0), (2, 2)]}.
-    axes : matplotlib Axes, optional
+    ax : matplotlib Axes, or Figure, optional
 
     Returns
     -------
-    array of Axes, of shape (1,)
+    Axes
 
-    Raises InputError for a Dataset of another kind, axes of another number or a path that is no list of points.
+    Raises InputError for a Dataset of another kind, Axes of another number or a path that is no list of points.
     """
     if getattr(ds, "attrs", {}).get("kind") != "variation diagram":
         raise InputError("plot_variation_phases takes a Dataset that variation_phases(...).diagram(...) returned")
     quantity = ds.attrs["quantity"]
-    own = axes is None
-    panels = np.asarray(_square(ds) if own else axes, dtype=object).reshape(-1)
-    if panels.size != 1:
-        raise InputError(f"axes holds {panels.size} Axes; a phase diagram takes one")
-    ax = panels[0]
+    ax, own = one_panel(ax, (6.8, 4.8), _growth_title(ds))
+    if own:
+        powers = [text for text in ds.attrs["powers"].split(", ") if len(set(text.split(" = "))) == 2]
+        told = ", ".join(" = ".join(map(_named, text.split(" = "))) for text in powers)
+        ax.set_title(told, fontsize=KEY, loc="left", color=GREY)
     across, upward = (str(d) for d in ds[f"regime_{quantity}"].dims)
     x, y = ds[across].values, ds[upward].values
     regime, exponent = ds[f"regime_{quantity}"].values.T, ds[f"exponent_{quantity}"].values.T
@@ -150,25 +158,17 @@ def plot_variation_phases(
         _path(ax, points, label, colour)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
-    ax.set_xlabel(_named(across), fontsize=11)
-    ax.set_ylabel(_named(upward), fontsize=11)
-    ax.tick_params(labelsize=9, color=GREY)
+    ax.set_xlabel(_named(across), fontsize=LABEL)
+    ax.set_ylabel(_named(upward), fontsize=LABEL)
+    ax.tick_params(labelsize=TICK, color=GREY)
     _legend(ax, regime, paths, own)
-    return panels
+    return ax
 
 
-def _square(ds: xarray.Dataset) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.8, 4.8), layout="constrained", facecolor="white")
+def _growth_title(ds: xarray.Dataset) -> str:
     quantity = ds.attrs["quantity"]
     what = f"{_TEX[quantity]}(\\ell)" if quantity in ("p", "q") else _ratio(quantity)
-    title = f"{ds.attrs['activation']}, {ds.attrs['block']}: how ${what}$ grows"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", fontweight="bold")
-    axes = figure.subplots()
-    powers = [text for text in ds.attrs["powers"].split(", ") if len(set(text.split(" = "))) == 2]
-    axes.set_title(", ".join(powers).replace("beta_", "β_"), fontsize=9, loc="left", color=GREY)
-    return axes
+    return f"{ds.attrs['activation']}, {ds.attrs['block']}: how ${what}$ grows"
 
 
 def _ratio(quantity: str) -> str:
@@ -200,7 +200,7 @@ def _exponents(ax: Axes, x: Any, y: Any, exponent: Any, label: str) -> None:
     levels = np.arange(np.ceil(parts * seen.min()), np.floor(parts * seen.max()) + 1) / parts
     if levels.size:
         lines = ax.contour(x, y, exponent, levels=levels, colors=INK, linewidths=0.8, linestyles=":")
-        ax.clabel(lines, fmt=lambda v: label % v, fontsize=9.5)
+        ax.clabel(lines, fmt=lambda v: label % v, fontsize=SMALL)
 
 
 def _path_colours(paths: Any) -> list[str]:
@@ -229,6 +229,6 @@ def _legend(ax: Axes, regime: Any, paths: Any, own: bool) -> None:
     handles: list[Any] = [Patch(fc=REGIME_COLOURS[i], ec=INK, lw=0.6, label=REGIMES[i]) for i in present]
     handles += ax.get_legend_handles_labels()[0] if paths else []
     if own:
-        ax.figure.legend(handles=handles, loc="outside right upper", fontsize=9, frameon=False)
+        ax.figure.legend(handles=handles, loc="outside right upper", fontsize=KEY + 0.5, frameon=False)
     else:
-        ax.legend(handles=handles, loc="best", fontsize=8)
+        key(ax, handles, frameon=True, framealpha=0.85)

@@ -88,9 +88,10 @@ def contract(
     threads: int | None = None,
     progress: bool = False,
 ) -> Contraction:
-    """V of the last layer summed against matrices over pairs of any number of inputs.
+    r"""V of the last layer summed against matrices over pairs of any number of inputs.
 
-    sum_abcd left_ab right_cd V[a, b, c, d] = n Cov(tr left G, tr right G)
+    .. math:: \sum_{abcd} \text{left}_{ab}\, \text{right}_{cd}\, V_{(ab)(cd)}
+              = n\, \mathrm{Cov}(\mathrm{tr}\,\text{left}\, \hat G,\; \mathrm{tr}\,\text{right}\, \hat G)
 
     at leading order, for networks of dense layers, with or without kinks. Work, for each layer: N^2 averages over
     pairs, N^2 for each draw and matrix (N if it is diagonal), N^3 for each matrix; N counts the inputs that the

@@ -48,19 +48,18 @@ def sample(
     threads: int = 1,
     route: str = "auto",
 ) -> xarray.Dataset:
-    """Tensors of real networks: mean over random draws of all parameters, and standard error, at every layer.
+    r"""Tensors of real networks: mean over random draws of all parameters, and standard error, at every layer.
 
-    A tensor of level k at layer l is n_{l-1}^{k-1} times the cumulant, all orders in 1/n included (totals):
+    .. math:: X^{(\ell)} = n_{\ell-1}^{k-1}\, \kappa_k^{(\ell)}
 
-        K, Theta (k = 1);   V, A, B, D, F, P, Q, R, S, T, U (k = 2);   V6 (k = 3)
-
-    of z^l itself for different neurons, whatever kind of layer it is. The outermost parameters of layer l are averaged
-    exactly, those below and inside it are drawn. K, V and V6 alone draw neurons from their exact conditional law,
-    Gaussian or that of a random frame, O(n) a network. In dense networks, and those that normalise without a skip,
-    Theta, A, B, D and F need no more: they are averaged exactly over all that neurons leave open of the weights (A and
-    B of more than three inputs, or behind a norm, with vectors sent back through it). Otherwise, and for P..U, the
-    exact tangent kernel of drawn weights is carried, O(n^3), for P..U with its derivatives along random directions
-    (exact differentiation, no finite differences).
+    for a tensor of level k at layer l, all orders in 1/n included (totals): K and Theta (k = 1); V, A, B, D, F, P, Q,
+    R, S, T and U (k = 2); V6 (k = 3); of z^l itself for different neurons, whatever kind of layer it is. The outermost
+    parameters of layer l are averaged exactly, those below and inside it are drawn. K, V and V6 alone draw neurons from
+    their exact conditional law, Gaussian or that of a random frame, O(n) a network. In dense networks, and those that
+    normalise without a skip, Theta, A, B, D and F need no more: they are averaged exactly over all that neurons leave
+    open of the weights (A and B of more than three inputs, or behind a norm, with vectors sent back through it).
+    Otherwise, and for P..U, the exact tangent kernel of drawn weights is carried, O(n^3), for P..U with its derivatives
+    along random directions (exact differentiation, no finite differences).
 
     Parameters
     ----------

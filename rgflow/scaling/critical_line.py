@@ -113,7 +113,9 @@ class CriticalLine:
 
 
 def critical_line(activation: Any, layer: Layer | None = None) -> CriticalLine:
-    """The line on which deep networks with normalised layers are critical, chi_J = 1 at their fixed point.
+    r"""The line on which deep networks with normalised layers are critical.
+
+    .. math:: J^{l_0, l+1} = \chi_J\, J^{l_0, l}, \qquad \chi_J(K^*) = 1
 
     Parameters
     ----------

@@ -100,7 +100,9 @@ class JacobianLaw:
 
 
 def jacobian_law(activation: Any, layer: Layer | None = None, *, first_kernel: float | None = None) -> JacobianLaw:
-    """How the partial Jacobians of a deep network grow or fall with depth, all layers but the first being alike.
+    r"""How the partial Jacobians of a deep network grow or fall with depth, all layers but the first being alike.
+
+    .. math:: J^{l_0, l} \sim l^{-\zeta}, \quad e^{\text{rate}\, l^{\text{power}}} \quad \text{or} \quad \chi_J^{\,l}
 
     Parameters
     ----------

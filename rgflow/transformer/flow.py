@@ -33,9 +33,9 @@ CONVENTIONS = (
 def transformer_flow(
     net: Transformer, inputs: Any, *, draws: int = 2**14, seed: Any = 0, progress: bool = False
 ) -> xarray.Dataset:
-    """Kernel and tangent kernel of a transformer at initialisation, at leading order, for every pair of tokens.
+    r"""Kernel and tangent kernel of a transformer at initialisation, at leading order, for every pair of tokens.
 
-        K(block + 1) = K + branch,    Theta(block + 1) = Theta + branch
+    .. math:: K^{(\ell+1)} = K^{(\ell)} + \text{branch}, \qquad \Theta^{(\ell+1)} = \Theta^{(\ell)} + \text{branch}
 
     with the branches of :func:`rgflow.transformer_chain`, which are derived from the definition of a block. Tokens of
     all inputs are indices of one kernel; attention mixes those of an input. Averages over softmax rows are drawn.

@@ -217,7 +217,11 @@ class Criticality:
 
 
 def criticality(activation: Any, layer: Layer | None = None) -> Criticality:
-    """The critical points of an activation, its universality class, exponents and amplitudes.
+    r"""The critical points of an activation, its universality class, exponents and amplitudes.
+
+    .. math:: K^* = C_b + C_W \langle \sigma\sigma \rangle_{K^*}, \qquad
+              \chi_\parallel = \tfrac12 C_W \langle \partial^2 (\sigma\sigma) \rangle_{K^*} = 1, \qquad
+              \chi_\perp = C_W \langle \sigma' \sigma' \rangle_{K^*} = 1
 
     Parameters
     ----------

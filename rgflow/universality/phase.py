@@ -47,7 +47,10 @@ _MOST = 200  # points of one piece of a line
 def phase_diagram(
     activation: Any, *, C_b: Any = None, C_W: Any = None, first_kernel: float = 1.0, progress: bool = False
 ) -> xarray.Dataset:
-    """Fixed point, susceptibilities, depth scales and phase of infinitely wide networks over a grid (C_b, C_W).
+    r"""Fixed point, susceptibilities, depth scales and phase of infinitely wide networks over a grid (C_b, C_W).
+
+    .. math:: \chi_\perp(K^*) < 1 \text{ ordered}, \qquad \chi_\perp(K^*) > 1 \text{ chaotic}, \qquad
+              \xi = 1 / |\ln |\chi||
 
     Parameters
     ----------

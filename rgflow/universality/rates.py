@@ -77,7 +77,10 @@ class LearningRates(Mapping[str, tuple[float, ...]]):
 def learning_rates(
     activation: Any, depth: int | None = None, *, lambda_b: float = 1.0, lambda_W: float = 1.0
 ) -> LearningRates:
-    """Learning rates that give every layer of a critical network an equal share of the tangent kernel.
+    r"""Learning rates that give every layer of a critical network an equal share of the tangent kernel.
+
+    .. math:: \lambda_b^{(\ell)} = \tilde\lambda_b\, \ell^{-p_\perp} L^{p_\perp - 1}, \qquad
+              \lambda_W^{(\ell)} = \tilde\lambda_W\, \ell^{p_0 - p_\perp} L^{p_\perp - 1}
 
     Parameters
     ----------

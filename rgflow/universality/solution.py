@@ -33,8 +33,8 @@ _ENOUGH = 40
 class Solution:
     r"""One tensor X of one input in the layer l, all widths equal.
 
-    X(l) = expression                              exact, or
-    X(l) = expression (1 + correction + ...)       asymptotic.
+    .. math:: X(\ell) = \text{expression (exact)}, \qquad\text{or}\qquad
+              X(\ell) = \text{expression} \cdot (1 + \text{correction} + \dots) \text{ (asymptotic)}
 
     Attributes
     ----------

@@ -68,7 +68,7 @@ def test_the_picture_holds_every_ratio_and_its_promise():
     far = replace(GOOD, subject="networks", value=4e9, low=3e9, high=5e9, promise=1e6, label="theory")
     titles = [measure.SUBJECTS[name].title for name in ("grid", "kernels", "networks")]
     assert grouped([*ROWS, twice, far]) == dict(zip(titles, ([GOOD], [BAD], [far]), strict=True))
-    ax = plot_bench([*ROWS, twice, far]).flat[0]
+    ax = plot_bench([*ROWS, twice, far])
     ends = [patch.get_x() + patch.get_width() for patch in ax.patches]
     assert ends[:2] == [GOOD.value, BAD.value]
     assert ends[2] < ax.get_xlim()[1] < far.value

@@ -50,3 +50,10 @@ def test_wrong_usage_is_told_before_the_work(rgflow, made_up, arguments, says):
     assert done.code == 1
     assert says in done.err
     assert made_up == []
+
+
+def test_json_is_the_rows_and_the_machine(rgflow, made_up):
+    done = rgflow("bench", "--quick", "--only", "grid", "--threads", "1", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["command"], set(found)) == (0, "bench", {"rgflow", "schema", "command", "machine", "rows"})
+    assert Row(**found["rows"][0]) == ROW

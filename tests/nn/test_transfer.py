@@ -177,7 +177,7 @@ def test_the_picture_in_other_axes_and_what_it_refuses(runs):
             plot_transfer(wrong)
     with pytest.raises(rg.InputError, match="plot_transfer"):
         plot_transfer(runs, panels="width")
-    with pytest.raises(rg.InputError, match="axes"):
+    with pytest.raises(rg.InputError, match="ax holds 3 Axes"):
         plot_transfer(runs, Figure().subplots(1, 3))
     with pytest.raises(rg.InputError, match="curves"):
         plot_transfer(xarray.concat([runs.assign_coords(width=[k, k + 1]) for k in (0, 2, 4)], "width"))

@@ -59,9 +59,9 @@ def test_samples_are_points_with_bars():
 
 def test_axes_of_the_caller(ds):
     axes = Figure().subplots(1, 3)
-    assert plot_sweep(ds, axes=axes)[2] is axes[2]
-    with pytest.raises(rg.InputError, match="3 tensors are drawn"):
-        plot_sweep(ds, axes=axes[:2])
+    assert plot_sweep(ds, ax=axes)[2] is axes[2]
+    with pytest.raises(rg.InputError, match="3 are drawn: K, V, Theta"):
+        plot_sweep(ds, ax=axes[:2])
 
 
 def test_what_cannot_be_drawn(ds):

@@ -37,12 +37,13 @@ def test_several_networks(tmp_path):
 
 
 def test_diagram(diagram, tmp_path):
-    axes = plot_variation_phases(diagram, {"zig": [(0, 0), (2, 0)], "zag": [(2, 0), (2, 2)]})
-    names = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+    ax = plot_variation_phases(diagram, {"zig": [(0, 0), (2, 0)], "zag": [(2, 0), (2, 2)]})
+    names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert names == ["constant", "polynomial", "zig", "zag"]
-    assert axes[0].get_xlabel() == r"$\beta_W$"
-    write_picture(axes, tmp_path / "x.svg")
-    plot_variation_phases(diagram, axes=Figure().subplots())
+    assert ax.get_xlabel() == r"$\beta_W$"
+    write_picture(ax, tmp_path / "x.svg")
+    given = Figure().subplots()
+    assert plot_variation_phases(diagram, ax=given) is given
 
 
 def test_refusals(diagram):
@@ -54,7 +55,7 @@ def test_refusals(diagram):
         lambda: plot_variation_phases(ds),
         lambda: plot_variation_phases(diagram, {"zig": [(0, 0)]}),
         lambda: plot_variation_phases(diagram, {"zig": "ab"}),
-        lambda: plot_variation_phases(diagram, axes=Figure().subplots(1, 2)),
+        lambda: plot_variation_phases(diagram, ax=Figure().subplots(1, 2)),
     ):
         with pytest.raises(InputError):
             call()

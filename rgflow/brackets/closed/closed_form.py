@@ -35,12 +35,9 @@ def closed_form(rec: Recursion, activation: Activation | str, kinks: str = "erro
     Returns
     -------
     sympy.Expr
-        In the symbols of ``rec.to_sympy()`` (C_b, C_W, lambda_b, lambda_W, r, the tensors of the layer below) and
-
-        one input     K, positive
-        many inputs   K11, K12, ... by sample, a <= b in Kab. Sums over the samples of a bracket are written out;
-                      components that the symmetries of a tensor make equal are one, as V[1, 1, 1, 2].
-
+        In the symbols of ``rec.to_sympy()`` (C_b, C_W, lambda_b, lambda_W, r, the tensors of the layer below) and of
+        the kernel: for one input K, positive; for many K11, K12, ... by sample, a <= b in Kab. Sums over the samples of
+        a bracket are written out; components that the symmetries of a tensor make equal are one, as V[1, 1, 1, 2].
         Exact at its order in 1/n, like the recursion.
 
     Raises

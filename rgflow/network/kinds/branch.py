@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer, size
 
 @dataclass(frozen=True)
 class Branch(Layer):
-    """A residual block x'_i = x_i + sum_k V_ik sigma(h_k) + a_i, h_k = sum_j W_kj x_j + b_k; it keeps the width n.
+    r"""A residual block with two weight matrices; it keeps the width n.
+
+    .. math:: x'_i = x_i + \sum_k V_{ik}\, \sigma(h_k) + a_i, \qquad h_k = \sum_j W_{kj} x_j + b_k
 
     b ~ N(0, C_b), W ~ N(0, C_W / n), a ~ N(0, C_a), V ~ N(0, C_V / M) with M hidden neurons; learning-rate tensor
     lambda_b, lambda_W / n, lambda_a, lambda_V / M.

@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """A dense layer z'_i = b_i + sum_j W_ij sigma(z_j) with independent Gaussian parameters.
+    r"""A dense layer with independent Gaussian parameters.
+
+    .. math:: z'_i = b_i + \sum_j W_{ij}\, \sigma(z_j)
 
     b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
 

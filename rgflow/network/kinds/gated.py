@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer, real, size
 
 @dataclass(frozen=True)
 class Gated(Layer):
-    """A residual block x'_i = x_i + gate sum_k V_ik sigma(h_k), h_k = sum_j W_kj x_j + b_k; it keeps the width n.
+    r"""A residual block whose branch is multiplied by a fixed number; it keeps the width n.
+
+    .. math:: x'_i = x_i + \text{gate} \sum_k V_{ik}\, \sigma(h_k), \qquad h_k = \sum_j W_{kj} x_j + b_k
 
     b ~ N(0, C_b), W ~ N(0, C_W / n), V ~ N(0, C_V / M) with M hidden neurons; learning-rate tensor lambda_b,
     lambda_W / n, lambda_V / M. The gate is a fixed number: 1 is a branch without bias, 0 the identity, 1/sqrt(L) keeps

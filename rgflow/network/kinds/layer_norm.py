@@ -10,13 +10,15 @@ from rgflow.network.layer import Layer, choice, real
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """A layer with LayerNorm, before or after the activation, beside a skip connection; it keeps the width.
+    r"""A layer with LayerNorm, before or after the activation, beside a skip connection; it keeps the width.
 
-        z' = b + W sigma(norm(z)) + skip z     (place="before")
-        z' = b + W norm(sigma(z)) + skip z     (place="after")
-        norm(x)_i = (x_i - m) / sqrt(v + epsilon),   m and v the mean and the variance over the n neurons of one input
+    .. math::
+        \text{before:} \quad z' &= b + W \sigma(\mathrm{norm}(z)) + \text{skip}\; z \\
+        \text{after:} \quad z' &= b + W\, \mathrm{norm}(\sigma(z)) + \text{skip}\; z \\
+        \mathrm{norm}(x)_i &= (x_i - m) / \sqrt{v + \epsilon}
 
-    b ~ N(0, C_b), W ~ N(0, C_W / n); learning-rate tensor lambda_b, lambda_W / n. The norm has no trained parameters.
+    with m and v the mean and the variance over the n neurons of one input. b ~ N(0, C_b), W ~ N(0, C_W / n);
+    learning-rate tensor lambda_b, lambda_W / n. The norm has no trained parameters.
 
     Parameters
     ----------

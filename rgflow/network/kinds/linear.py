@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer
 
 @dataclass(frozen=True)
 class Linear(Layer):
-    """A layer without activation, z'_i = b_i + sum_j W_ij z_j: the read-out of a network of branches.
+    r"""A layer without activation: the read-out of a network of branches.
+
+    .. math:: z'_i = b_i + \sum_j W_{ij} z_j
 
     b ~ N(0, C_b), W ~ N(0, C_W / fan_in); learning-rate tensor lambda_b for biases, lambda_W / fan_in for weights.
 

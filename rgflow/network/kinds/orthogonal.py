@@ -10,11 +10,14 @@ from rgflow.network.layer import Layer
 
 @dataclass(frozen=True)
 class Orthogonal(Layer):
-    """A layer z'_i = sum_j W_ij sigma(z_j) with random orthogonal weights and no random bias (C_b = 0).
+    r"""A layer with random orthogonal weights and no random bias (C_b = 0).
 
-    W = sqrt(C_W m / n_l) times an n_{l+1} x n_l block with orthonormal rows or columns of a Haar-distributed matrix,
-    m = max(n_l, n_{l+1}), so that Var W_ij = C_W / n_l as in a dense layer. Tangent directions are Gaussian: learning
-    rate lambda_b for the bias (zero at the start), lambda_W / fan_in for weights.
+    .. math:: z'_i = \sum_j W_{ij}\, \sigma(z_j), \qquad W = \sqrt{C_W m / n_\ell}\; O, \quad
+              m = \max(n_\ell, n_{\ell+1})
+
+    O is an n_{l+1} x n_l block with orthonormal rows or columns of a Haar-distributed matrix, so that Var W_ij = C_W /
+    n_l as in a dense layer. Tangent directions are Gaussian: learning rate lambda_b for the bias (zero at the start),
+    lambda_W / fan_in for weights.
 
     Parameters
     ----------

@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer, size
 
 @dataclass(frozen=True)
 class Projection(Layer):
-    """A block x'_i = sum_j P_ij x_j + sum_k V_ik sigma(h_k) + a_i, h_k = sum_j W_kj x_j + b_k, from width n to n'.
+    r"""A residual block whose skip is a projection, from width n to n'.
+
+    .. math:: x'_i = \sum_j P_{ij} x_j + \sum_k V_{ik}\, \sigma(h_k) + a_i, \qquad h_k = \sum_j W_{kj} x_j + b_k
 
     P ~ N(0, C_P / n), b ~ N(0, C_b), W ~ N(0, C_W / n), a ~ N(0, C_a), V ~ N(0, C_V / M) with M hidden neurons;
     learning-rate tensor lambda_P / n (0: the projection is not trained), and those of a branch.

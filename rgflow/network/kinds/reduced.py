@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer
 
 @dataclass(frozen=True)
 class Reduced(Layer):
-    """A residual block x'_i = x_i + sigma(h_i), h_i = sum_j W_ij x_j + b_i; it keeps the width n.
+    r"""A residual block with one weight matrix, inside the activation; it keeps the width n.
+
+    .. math:: x'_i = x_i + \sigma(h_i), \qquad h_i = \sum_j W_{ij} x_j + b_i
 
     b ~ N(0, C_b), W ~ N(0, C_W / n); learning-rate tensor lambda_b for biases, lambda_W / n for weights.
 

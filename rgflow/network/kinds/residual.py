@@ -9,7 +9,9 @@ from rgflow.network.layer import Layer, real
 
 @dataclass(frozen=True)
 class Residual(Layer):
-    """A residual layer z'_i = b_i + sum_j W_ij sigma(z_j) + skip z_i; it keeps the width.
+    r"""A residual layer: a dense one and what it read, times ``skip``; it keeps the width.
+
+    .. math:: z'_i = b_i + \sum_j W_{ij}\, \sigma(z_j) + \text{skip}\; z_i
 
     b ~ N(0, C_b), W ~ N(0, C_W / width); learning-rate tensor lambda_b for biases, lambda_W / width for weights.
     skip = 0 is a dense layer.

@@ -9,7 +9,9 @@ from rgflow.network.kinds.layer_norm import LayerNorm
 
 @dataclass(frozen=True)
 class RMSNorm(LayerNorm):
-    """A layer with RMSNorm: :class:`LayerNorm` without the mean, norm(x) = x / sqrt((1/n) sum_i x_i^2 + epsilon).
+    r"""A layer with RMSNorm: :class:`LayerNorm` without the mean.
+
+    .. math:: \mathrm{norm}(x) = x \Big/ \sqrt{\tfrac1n \textstyle\sum_i x_i^2 + \epsilon}
 
     Source: Zhang, Sennrich (arXiv:1910.07467).
 

@@ -43,13 +43,15 @@ def landscape(
     seed: Any = 0,
     progress: bool = True,
 ) -> xarray.Dataset:
-    """Train at one rate after the other and read the loss surface off the fluctuations.
+    r"""Train at one rate after the other and read the loss surface off the fluctuations.
 
     The second relation, with g the full gradient with weight decay, C = <g^B g^B> over mini-batches, H the Hessian:
 
-        G(eta) = (1-nu) <|g|^2> - mu <v . g> = (eta/2) <v . H v> + O(third derivatives);   mu = nu = 0: (eta/2) Tr(H C)
+    .. math:: G(\eta) = (1-\nu) \langle |g|^2 \rangle - \mu \langle v \cdot g \rangle
+              = \frac{\eta}{2} \langle v \cdot H v \rangle + O(\text{third derivatives})
 
-    A straight line through 0 is a harmonic surface with noise that does not change; its slope gives Tr(H C).
+    where the right-hand side is (eta/2) Tr(H C) without momentum. A straight line through 0 is a harmonic surface with
+    noise that does not change; its slope gives Tr(H C).
 
     Parameters
     ----------

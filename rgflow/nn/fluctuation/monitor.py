@@ -31,13 +31,15 @@ TOTAL = "total"
 
 
 class FluctuationMonitor:
-    """Watch torch.optim.SGD: the two sides of the fluctuation-dissipation relations, averaged over the later half.
+    r"""Watch torch.optim.SGD: the two sides of the fluctuation-dissipation relations, averaged over the later half.
 
     With theta' = theta + eta v', v' = mu v - (1 - nu) g, where g is the gradient of a mini-batch with weight decay in
-    it, averages over a stationary state obey
+    it, averages over a stationary state obey O_L = O_R (FDR1), and FDR2,
 
-        FDR1   <theta . g> = <(eta/2) (1+mu)/(1-nu) v'^2>                             O_L = O_R
-        FDR2   (1-nu) <|grad f|^2> - mu <v . grad f> = (eta/2) <v' . H v'> + O(third derivatives of f)
+    .. math::
+        \langle \theta \cdot g \rangle &= \Big\langle \frac{\eta}{2}\, \frac{1+\mu}{1-\nu}\, v'^2 \Big\rangle \\
+        (1-\nu) \langle |\nabla f|^2 \rangle - \mu \langle v \cdot \nabla f \rangle
+        &= \frac{\eta}{2} \langle v' \cdot H v' \rangle + O(\text{third derivatives of } f)
 
     whatever the noise and the shape of f; no more than necessary for stationarity. The first holds for every group of
     parameters by itself. Hooks of the optimizer measure at every step; the loop need not be that of :func:`fit`.

@@ -12,7 +12,11 @@ from rgflow.nn.fluctuation.monitor import FluctuationMonitor
 
 
 class FluctuationScheduler:
-    """eta <- (1 - Y) eta, and averages anew, whenever |O_L/O_R - 1| < X over the later half of the steps at this rate.
+    r"""Lower the learning rate, and average anew, whenever training is stationary.
+
+    .. math:: \eta \leftarrow (1 - Y)\, \eta \qquad \text{when} \qquad |O_L/O_R - 1| < X
+
+    over the later half of the steps at this rate.
 
     Parameters
     ----------

@@ -80,7 +80,11 @@ def build(
     dtype: torch.dtype | None = None,
     device: Any = None,
 ) -> Model | TransformerModel:
-    """The PyTorch model of a network description: W ~ N(0, C_W / fan-in), b ~ N(0, C_b), or as its layers say.
+    r"""The PyTorch model of a network description.
+
+    .. math:: W \sim N(0, C_W / \text{fan-in}), \qquad b \sim N(0, C_b)
+
+    or as its layers say.
 
     Parameters
     ----------

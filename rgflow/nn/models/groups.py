@@ -12,9 +12,11 @@ from rgflow.nn.models.layers import Affine
 
 
 def groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """Parameter groups for gradient descent with the learning-rate tensor of the description.
+    r"""Parameter groups for gradient descent with the learning-rate tensor of the description.
 
-    dtheta_mu = -eta lambda_mu dLoss/dtheta_mu, with lambda_mu = lambda_b for biases and lambda_W / fan-in for weights.
+    .. math:: \Delta \theta_\mu = -\eta\, \lambda_\mu \frac{\partial \mathcal{L}}{\partial \theta_\mu}
+
+    with lambda_mu = lambda_b for biases and lambda_W / fan-in for weights.
 
     Parameters
     ----------

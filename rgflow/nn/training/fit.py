@@ -78,7 +78,12 @@ def fit(
     every: int = 1,
     progress: bool = True,
 ) -> xarray.Dataset:
-    """Train a model on batches: each step follows the gradient of mean_B loss(model(x), y) + penalty(x, model).
+    r"""Train a model on batches.
+
+    .. math:: \mathcal{L}_B = \frac{1}{|B|} \sum_{(x, y) \in B} \text{loss}(\text{model}(x), y)
+              + \text{penalty}(x, \text{model})
+
+    Each step follows the gradient of this.
 
     An epoch goes once through the examples, in an order that depends on ``seed`` and on the number of the epoch alone;
     what does not fill a batch is left out. Torch's global random numbers, which dropout uses, are seeded for each

@@ -86,7 +86,9 @@ class AspectRatio(Scale):
 def aspect_ratio(
     activation: Any, n_out: int | None = None, *, layer: Layer | None = None, first_kernel: float | None = None
 ) -> AspectRatio:
-    """The emergent scale L/n of a critical network: nu, the best depth over width, and where the expansion ends.
+    r"""The emergent scale L/n of a critical network: nu, the best depth over width, and where the expansion ends.
+
+    .. math:: \frac{V}{n K^2} \to \nu\, \frac{L}{n}
 
     Parameters
     ----------

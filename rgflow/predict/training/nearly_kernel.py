@@ -53,7 +53,10 @@ def nearly_kernel_predict(
     time: float | None = None,
     start: Any = None,
 ) -> xarray.Dataset:
-    """Predictions of a model with a slightly quadratic dependence on its weights, trained by gradient descent.
+    r"""Predictions of a model with a slightly quadratic dependence on its weights, trained by gradient descent.
+
+    .. math:: k(x, x') = \sum_j \phi_j(x) \phi_j(x'), \qquad
+              \mu(x; x', x'') = \epsilon \sum_{jk} \psi_{jk}(x) \phi_j(x') \phi_k(x'')
 
     Parameters
     ----------

@@ -27,7 +27,9 @@ LONGEST = 10**6  # steps of gradient descent, or of its flow in units of 1/large
 
 @dataclass(frozen=True, init=False, eq=False)
 class QuadraticModel:
-    """z_i(x) = sum_j W_ij phi_j(x) + epsilon/2 sum_jk W_ij W_ik psi_jk(x).
+    r"""A model that is quadratic in its weights.
+
+    .. math:: z_i(x) = \sum_j W_{ij}\, \phi_j(x) + \frac{\epsilon}{2} \sum_{jk} W_{ij} W_{ik}\, \psi_{jk}(x)
 
     Parameters
     ----------

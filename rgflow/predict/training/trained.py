@@ -49,7 +49,10 @@ def trained(
     order: int = 1,
     progress: bool = False,
 ) -> xarray.Dataset:
-    """Mean and covariance, over initialisations, of the predictions of trained networks.
+    r"""Mean and covariance, over initialisations, of the predictions of trained networks.
+
+    .. math:: \theta_{t+1} = \theta_t - \eta\, \lambda \frac{\partial \mathcal{L}}{\partial \theta}, \qquad
+              \mathcal{L} = \tfrac12 \sum_{i, \alpha} (z_{i;\alpha} - y_{i;\alpha})^2
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""What every command prints with ``--json``: plain mappings, which :mod:`rgflow.cli.machine` writes."""
