@@ -32,9 +32,12 @@ Engine: rg.derive("K" and "J", layer=rg.LayerNorm()), rg.critical_line, rg.jacob
 """
 
 import math
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import sympy as sp
+from rows import check_rows, row
 
 import rgflow as rg
 
@@ -141,9 +144,74 @@ def stability() -> None:
     print("the norm before sigma is the more stable one for relu: equal to the paper's statement")
 
 
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+ITERATED = "tests/sources/normalised_layers.py: kernels and factors typed in plain Python, iterated"
+w, b, mu = 1.5, 0.25, 0.5  # sigma_w^2, sigma_b^2 and the skip of the networks that are followed
+SQUARE, SLOPE = ({name: float(at[i]) for name, at in AT_ONE.items()} for i in (0, 1))
+
+
+@cache
+def followed(name: str, place: str) -> tuple[list[float], list[float]]:
+    """K and chi_J of the four layers of a kind, behind a dense one."""
+    layers = [rg.Dense(), *[rg.LayerNorm(place=place, C_W=w, C_b=b, skip=mu)] * 4, rg.Dense()]
+    net = rg.Network(layers, [3] + [10] * 6, name)
+    flow = rg.flow(net, first_kernel=1.3, tensors=["K"], order=0)
+    return flow["K"].values[:5].tolist(), rg.partial_jacobian(net, first_kernel=1.3)["chi_J"].values[:4].tolist()
+
+
+def relu_averages(K: float) -> tuple[float, float, float]:
+    """<s>, <ss>, <s's'>."""
+    return math.sqrt(K / (2 * math.pi)), K / 2, 0.5
+
+
+def erf_averages(K: float) -> tuple[float, float, float]:
+    return 0.0, 2 / math.pi * math.asin(2 * K / (1 + 2 * K)), 4 / (math.pi * math.sqrt(1 + 4 * K))
+
+
+@row("partial_jacobians/ln_pre_kernel", witness=ITERATED)
+def ln_pre_kernel() -> object:
+    for name in AT_ONE:
+        kernels, _ = followed(name, "before")
+        for K, after in pairwise(kernels):
+            typed = w * SQUARE[name] + b + mu**2 * K
+            assert abs(typed / after - 1) < 1e-11
+    return rg.derive("K", layer=rg.LayerNorm())
+
+
+@row("partial_jacobians/ln_pre_chi", witness=ITERATED)
+def ln_pre_chi() -> object:
+    for name in AT_ONE:
+        for K, chi in zip(*followed(name, "before"), strict=False):
+            typed = mu**2 + w * SLOPE[name] / K
+            assert abs(typed / chi - 1) < 1e-11
+    return rg.derive("J", layer=rg.LayerNorm())
+
+
+@row("partial_jacobians/ln_act_kernel", witness=ITERATED)
+def ln_act_kernel() -> object:
+    for name in AT_ONE:
+        kernels, _ = followed(name, "after")
+        for K, after in pairwise(kernels):
+            typed = w + b + mu**2 * K
+            assert abs(typed / after - 1) < 1e-11
+    return rg.derive("K", layer=rg.LayerNorm(place="after"))
+
+
+@row("partial_jacobians/ln_act_chi", witness=ITERATED)
+def ln_act_chi() -> object:
+    for name, averages in (("relu", relu_averages), ("erf", erf_averages)):
+        for K, chi in zip(*followed(name, "after"), strict=False):
+            mean, square, slope = averages(K)
+            typed = mu**2 + w * slope / (square - mean**2)
+            assert abs(typed / chi - 1) < 1e-11
+    return rg.derive("J", layer=rg.LayerNorm(place="after"))
+
+
 if __name__ == "__main__":
     lines()
     table()
     everywhere()
     after()
     stability()
+    check_rows(globals())

@@ -23,6 +23,10 @@ mu = 1. K = (C_b + C_W) l for erf, whose square tends to 1; <sigma'sigma'> = 4/(
 
 relu: chi_J = 1 + C_W/2 at every K: exponential. mu < 1: relu is critical at C_W = 2 (1 - mu^2), C_b = 0.
 
+Off criticality xi = 1/|ln chi_J| grows as the inverse distance of sigma_w wherever chi_J crosses 1 with a slope. It
+does not at one place: erf and tanh at C_b = 0 from above. There K* = -delta/s3 makes up for C_W = 1 + delta in chi_J =
+(1 + delta)(1 + s3 K*), since a = b, and xi grows as the inverse square. From below, where K* = 0, all is as said.
+
 Fluctuations (not in the paper). One input of relu without biases: signs of neurons are fair coins, V_J' = C_W^2 J^2/4 +
 r C_W^2 V_J/4, and n Var J = l - l0 at criticality, in networks of equal widths.
 
@@ -33,10 +37,11 @@ import math
 
 import numpy as np
 import sympy as sp
+from rows import check_rows, row
 
 import rgflow as rg
 from rgflow.flow.jacobian import partial_jacobian
-from rgflow.scaling.jacobian_law import jacobian_law
+from rgflow.scaling.jacobian_law import JacobianLaw, jacobian_law
 
 C_W, C_b = sp.symbols("C_W C_b", nonnegative=True)
 skip, J, V_J = sp.symbols("skip J V_J", real=True)
@@ -149,9 +154,125 @@ def fluctuations() -> None:
     print("V_J of relu = l - l0: equal to the moments of exact networks")
 
 
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+SQUARES = BRACKET(sp.Tuple(0, 0), 0)
+EXACT_JACOBIANS = "tests/oracles/relu_jacobians.py: exact moments of Jacobians of relu networks"
+ITERATED = "tests/sources/partial_jacobians.py: the recursion typed in plain Python, iterated"
+l = sp.Symbol("l", positive=True)
+
+
+def plain(expression: sp.Expr) -> sp.Expr:
+    """K as a symbol that nothing is assumed of."""
+    return expression.xreplace({s: sp.Symbol("K") for s in expression.free_symbols if s.name == "K"})
+
+
+def of_K(name: str) -> sp.Expr:
+    """<sigma sigma> in closed form."""
+    return sp.diff(rg.closed_form(rg.derive("K"), name), C_W)
+
+
+def of_J(name: str) -> sp.Expr:
+    """<sigma'sigma'> in closed form."""
+    return sp.diff(rg.closed_form(rg.derive("J"), name), C_W, J)
+
+
+@row("partial_jacobians/apjn", witness=EXACT_JACOBIANS)
+def apjn() -> rg.Recursion:
+    """J' is chi_J J, with no other term, for dense and for orthogonal weights."""
+    typed = C_W * SLOPES * J
+    for layer in (rg.Dense(), rg.Orthogonal()):
+        assert sp.expand(rg.derive("J", layer=layer).to_sympy() - typed) == 0
+    return rg.derive("J")
+
+
+@row("partial_jacobians/vanilla_kernel", witness=ITERATED)
+def vanilla_kernel() -> rg.Recursion:
+    found = rg.derive("K", layer=rg.Residual())
+    typed = C_W * SQUARES + C_b + skip**2 * K
+    assert sp.expand(plain(found.to_sympy()) - plain(typed)) == 0
+    return found
+
+
+@row("partial_jacobians/vanilla_chi", witness=ITERATED)
+def vanilla_chi() -> sp.Expr:
+    found = sp.diff(rg.derive("J", layer=rg.Residual()).to_sympy(), J)
+    typed = skip**2 + C_W * SLOPES
+    assert sp.expand(found - typed) == 0
+    return rg.derive("J", layer=rg.Residual())
+
+
+@row("partial_jacobians/erf_square", witness="tests/brackets/test_closed_one.py: quadrature at 30 digits")
+def erf_square() -> sp.Expr:
+    typed = 2 / sp.pi * sp.asin(2 * K / (1 + 2 * K))
+    found = of_K("erf")
+    assert sp.simplify(plain(found) - plain(typed)) == 0
+    return found
+
+
+@row("partial_jacobians/erf_slope_square", witness="tests/brackets/test_closed_one.py: quadrature at 30 digits")
+def erf_slope_square() -> sp.Expr:
+    typed = 4 / sp.pi / sp.sqrt(1 + 4 * K)
+    found = of_J("erf")
+    assert sp.simplify(plain(found) - plain(typed)) == 0
+    return found
+
+
+@row("partial_jacobians/ntk_from_jacobians", witness="tests/flow/test_partial_jacobians.py: networks with one rate")
+def ntk_from_jacobians() -> dict[str, float]:
+    """Six layers of erf; J and g from the engine's flows of J and K, Theta from its own."""
+    lambda_b, lambda_W, depth, kernel = 0.7, 1.3, 6, 0.9
+    net = rg.MLP([3] + [10] * depth, "erf", C_W=1.2, C_b=0.1, lambda_b=lambda_b, lambda_W=lambda_W)
+    flow = rg.flow(net, first_kernel=kernel, tensors=["K", "Theta"], order=0)
+    g = (np.array([kernel, *flow["K"].values[1:]]) - 0.1) / 1.2
+    jacobian = [float(partial_jacobian(net, first_kernel=kernel, start=i)["J"][-1]) for i in range(1, depth + 1)]
+    typed = sum(jacobian[i] * lambda_b + jacobian[i] * lambda_W * g[i] for i in range(depth))
+    assert abs(typed / float(flow["Theta"][-1]) - 1) < 1e-13
+    return {"Theta of layer 6": float(flow["Theta"][-1])} | {f"J from layer {i + 1}": x for i, x in enumerate(jacobian)}
+
+
+@row("partial_jacobians/correlation_length", witness="tests/scaling/test_jacobian_law.py: iteration to layer 100")
+def correlation_length() -> dict[str, float]:
+    """Both sides of criticality: the slope of ln J from layer 99 to 100, where the kernel has long arrived."""
+    lengths = {}
+    for weight, sign in ((1.5, 1), (0.5, -1)):
+        law = jacobian_law("erf", rg.Dense(C_W=weight, C_b=0.0))
+        net = rg.MLP.uniform(n_in=3, width=10, depth=300, activation="erf", C_W=weight)
+        jacobian = partial_jacobian(net, first_kernel=1.0)["J"].values
+        typed = abs(math.log(float(law.chi_J)))
+        assert abs(1 / law.xi_J - typed) < 1e-12
+        assert abs(math.log(jacobian[-1] / jacobian[-2]) - sign * typed) < 1e-9
+        lengths[f"xi of erf, C_W = {weight}"] = law.xi_J
+    return lengths
+
+
+@row("partial_jacobians/correlation_length_exponent", witness="tests/scaling/test_jacobian_law.py: relu")
+def correlation_length_exponent() -> dict[str, sp.Expr]:
+    """relu for all sigma_w; erf from below. See above for erf from above, where the power is -2."""
+    sigma_w, away = sp.symbols("sigma_w delta", positive=True)
+    chi = (C_W * of_J("relu")).subs(C_W, sigma_w**2)
+    typed = -1
+    xi = 1 / sp.log(chi.subs(sigma_w, sp.sqrt(2) + away))
+    assert sp.limit(away * sp.diff(xi, away) / xi, away, 0) == typed
+    near, nearer = (jacobian_law("erf", rg.Dense(C_W=math.pi / 4 * (1 - x) ** 2)).xi_J for x in (2e-5, 1e-5))
+    assert abs(math.log(near / nearer) / math.log(2) - typed) < 1e-4  # relative corrections are of order 2e-5
+    return {"xi of relu": xi}
+
+
+@row("partial_jacobians/critical_power_law", witness=ITERATED)
+def critical_power_law() -> dict[str, JacobianLaw]:
+    typed = {"relu": l**0, "erf": l**-1, "tanh": l**-1, "gelu": l**0}
+    laws = {name: jacobian_law(name) for name in typed}
+    for name, law in laws.items():
+        assert law.chi_J == 1
+        assert sp.simplify(law.expression - typed[name]) == 0
+    return laws
+
+
 if __name__ == "__main__":
     recursions()
     tangent_kernel()
     table()
     residual()
     fluctuations()
+    check_rows(globals())

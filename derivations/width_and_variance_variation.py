@@ -35,13 +35,17 @@ skewed, so that a set without large values looks both low and sure of it; the lo
 that V predicts, a fluctuation. Of the ratio's own 1/n shift only the size is known here, that of the tangent kernel:
 Theta_1/(n Theta) = +.03 at l = 100.
 
+The ratio over these hundred layers is 997.81 without projections, and its 64th, 15.59, with them (997.9 is also found).
+
 Engine: rg.variation_phases, rg.variation, rg.suggest_variation, rg.flow of rg.variation_network.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import sympy as sp
+from rows import check_rows, row
 
 import rgflow as rg
 
@@ -142,6 +146,89 @@ def width_16() -> None:
     print(f"width 16: p^100 = {K:.2f} {shift / 16:+.2f} +- {deviation:.0f}, 60 networks equal to it at 1.8 sigma\n")
 
 
+# Rows of the book -----------------------------------------------------------------------------------------------------
+
+TYPED_AGAIN = "tests/sources/yang_schoenholz.py: the recurrences typed in plain Python"
+SAMPLED = "tests/scaling/test_variation_sampled.py: networks of such widths, sampled"
+WIDTHS = [2048 >> sum(at <= n for at in HALVED) for n in range(101)]
+
+
+@cache
+def figure() -> tuple[object, object]:
+    """A hundred blocks of tanh, all variances 1: without, and with halved widths."""
+    return rg.variation("tanh", 100), rg.variation("tanh", 100, widths=WIDTHS)
+
+
+@cache
+def falling(depth: int, beta: float) -> tuple[float, float]:
+    """ln chi_0/chi_L and p_L when all variances fall as l^-beta."""
+    ds = rg.variation("tanh", depth, beta_W=beta, beta_V=beta, beta_a=beta, beta_b=beta)
+    return float(ds["log_chi"][0]), float(ds["p"][-1])
+
+
+@row("width_and_variance_variation/width_cancels_gradient", witness=SAMPLED)
+def width_cancels_gradient() -> dict[str, float]:
+    """A projection to 1/r of the width at block 5: the rest of the flow is as it was. e^A of tanh."""
+    plain = rg.variation("tanh", 10, widths=840)["chi"].values
+    for r in (2, 3, 4):
+        narrowed = rg.variation("tanh", 10, widths=[840] * 5 + [840 // r] * 6)["chi"].values
+        typed = 1 / r
+        np.testing.assert_allclose(narrowed[:5] / plain[:5], typed, rtol=1e-11)
+        np.testing.assert_allclose(narrowed[5:], plain[5:], rtol=1e-11)
+    typed_rise = 2.12
+    rise = math.exp(float(rg.variation_phases("tanh")["chi"].coefficient))  # between m^2 and (m + 1)^2
+    assert abs(rise - typed_rise) < 5e-3
+    return {"e^A": rise}
+
+
+@row("width_and_variance_variation/width_variation_ratio", witness=SAMPLED)
+def width_variation_ratio() -> dict[str, float]:
+    """997.81 and, a 64th of it, 15.59; 997.9, as it is also stated, is off by one in its last digit."""
+    typed = 997.8, 15.59
+    found = [float(ds["chi"][0] / ds["chi"][100]) for ds in figure()]
+    assert abs(found[0] - typed[0]) < 0.05
+    assert abs(found[1] - typed[1]) < 5e-3
+    return {"without": found[0], "with halved widths": found[1]}
+
+
+@row("width_and_variance_variation/width_variation_inner_ratio", witness=SAMPLED)
+def width_variation_inner_ratio() -> dict[str, float]:
+    """The largest from block 16 on."""
+    typed = 92.2, 2.88
+    found = [float((ds["chi"][16:] / ds["chi"][100]).max()) for ds in figure()]
+    assert abs(found[0] - typed[0]) < 0.05
+    assert abs(found[1] - typed[1]) < 5e-3
+    return {"without": found[0], "with halved widths": found[1]}
+
+
+@row("width_and_variance_variation/width_variation_p", witness=SAMPLED)
+def width_variation_p() -> dict[str, float]:
+    typed = {25: 46.1, 49: 91.7, 64: 120.6, 81: 153.4, 100: 190.27}
+    found = {n: float(figure()[1]["p"][n]) for n in typed}
+    assert all(abs(found[n] - typed[n]) < (5e-3 if n == 100 else 0.05) for n in typed)
+    return {f"p behind block {n}": value for n, value in found.items()}
+
+
+@row("width_and_variance_variation/small_30_theory", witness=TYPED_AGAIN)
+def small_30_theory() -> dict[str, float]:
+    """Printed to two digits behind the point."""
+    typed = {0: 3.49, 0.2: 2.19, 0.4: 1.43, 0.6: 0.98, 0.8: 0.71, 1: 0.56}
+    found = {beta: falling(30, beta)[0] for beta in typed}
+    assert all(abs(found[beta] - typed[beta]) < 5.01e-3 for beta in typed), found
+    return {f"beta = {beta}": value for beta, value in found.items()}
+
+
+@row("width_and_variance_variation/small_100_theory", witness=TYPED_AGAIN)
+def small_100_theory() -> dict[str, tuple[float, float]]:
+    """Gradients to two digits behind the point, p to two or three digits."""
+    typed = {0: 6.91, 0.2: 3.59, 0.4: 1.98, 0.6: 1.18, 0.8: 0.78, 1: 0.58}
+    typed_p = {0: 190, 0.2: 90, 0.4: 43, 0.6: 22, 0.8: 12, 1: 7.9}
+    found = {beta: falling(100, beta) for beta in typed}
+    assert all(abs(found[beta][0] - typed[beta]) < 5.01e-3 for beta in typed), found
+    assert all(abs(found[beta][1] - typed_p[beta]) < (0.05 if beta == 1 else 0.5) for beta in typed), found
+    return {f"beta = {beta}": values for beta, values in found.items()}
+
+
 if __name__ == "__main__":
     tanh_phases()
     slow_crossover()
@@ -149,3 +236,4 @@ if __name__ == "__main__":
     late_correlations()
     widths()
     width_16()
+    check_rows(globals())
