@@ -11,8 +11,8 @@ times the part 1 - gamma^2 that sigma is to renew:
 
     V' = (gamma^2 + chi_parallel)^2 V + 2 gamma^2 C_W (<z^2 s^2> - K <s^2>) + C_W^2 (<s^4> - <s^2>^2),
 
-and <z^2 s^2> - K <s^2> = K^2 <d^2[s^2]> by parts. So V = nu k K^2 with nu = (1 - gamma^2)[(1 - gamma^2)(3 A_4/A_2^2
-- 1) + 4 gamma^2] where sigma is scale-invariant, and nu = (2/3)(1 - gamma^4) where the kernel vanishes.
+and <z^2 s^2> - K <s^2> = K^2 <d^2[s^2]> by parts. So V = nu k K^2 where sigma is scale-invariant, with
+nu = (1 - gamma^2)[(1 - gamma^2)(3 A_4/A_2^2 - 1) + 4 gamma^2], and nu = (2/3)(1 - gamma^4) where the kernel vanishes.
 
 *With memory.* A neuron remembers all its past: z of two layers, d apart, are correlated by gamma^d. What n neurons
 leave in the kernel, C_W times the average of s^2 - <s^2>, is therefore correlated between layers, not only through V.

@@ -1,8 +1,8 @@
 r"""PDLT: the scale-invariant class at criticality: every tensor in closed form, in numbers, and over the width.
 
 Assumptions: those of ``scale_invariant_solutions``: sigma(z) = a_+ z (z > 0), a_- z (z < 0), C_b = 0, C_W = 1/A_2, the
-same lambda_b, lambda_W in every layer, equal widths, one input; derivatives at the kink branch by branch. A_2 = (a_+^2
-+ a_-^2)/2, A_4 = (a_+^4 + a_-^4)/2, rho = A_4/A_2^2, kappa = lambda_W A_2 K and c = lambda_b + kappa.
+same lambda_b, lambda_W in every layer, equal widths, one input; derivatives at the kink branch by branch.
+A_2 = (a_+^2 + a_-^2)/2, A_4 = (a_+^4 + a_-^4)/2, rho = A_4/A_2^2, kappa = lambda_W A_2 K and c = lambda_b + kappa.
 
 The way. There the polynomials in l are put into the recursions, for any slopes. Here they are beside what rg.solve
 finds by summing the recursions over l, for three pairs of slopes: linear has rho = 1, relu rho = 2, and Max(z/4, z)

@@ -71,8 +71,12 @@ class Book:
         return tuple(e for e in self.entries if e.status == "failed")
 
 
-def build(folder: Path, advance: Callable[[int], None] = lambda count: None) -> Book:
+def build(
+    folder: Path, advance: Callable[[int], None] = lambda count: None, scripts: tuple[Script, ...] | None = None
+) -> Book:
     """Read the list of ``folder``, load its scripts and run every row; ``advance(1)`` is called after each formula.
+
+    ``scripts`` are those of the folder where they are loaded already: what their rows have in common is kept.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def build(folder: Path, advance: Callable[[int], None] = lambda count: None) -> 
         The folder holds no derivations, or a row names a formula that is not in the list.
     """
     papers = read(folder / "list")
-    scripts = load(folder)
+    scripts = load(folder) if scripts is None else scripts
     rows = {row.formula: row for script in scripts for row in script.rows}
     formulas = {formula.name: formula for paper in papers for formula in paper.formulas}
     unknown = sorted(rows.keys() - formulas.keys())

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rgflow.book import build, html, latex
+from rgflow.book.html import anchor
+from rgflow.book.latex import escaped
 from rgflow.book.listed import read
 from rgflow.book.scripts import load
 
@@ -15,7 +18,8 @@ from altered import alterations
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "derivations"
-ROWS = {row.formula: row for script in load(FOLDER) for row in script.rows}
+SCRIPTS = load(FOLDER)
+ROWS = {row.formula: row for script in SCRIPTS for row in script.rows}
 each = pytest.mark.parametrize("formula", ROWS)
 
 
@@ -52,6 +56,18 @@ def test_row_shows_something_and_names_a_witness(formula):
     assert row.witness
     for path in re.findall(r"(?:tests|benchmarks|notebooks|derivations)/[\w/.]+\.\w+", row.witness):
         assert (ROOT / path).exists(), path
+
+
+def test_the_whole_book():
+    """Nothing fails, every link leads somewhere, every equation is one, and what is not derived is named."""
+    book = build(FOLDER, scripts=SCRIPTS)
+    assert [entry.formula.name for entry in book.failed] == []
+    page, source = html(book), latex(book)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r' id="([^"]+)"', page))
+    assert "<merror" not in page
+    assert all(escaped(entry.formula.says) in source for entry in book.entries)
+    open_ones = page[page.index('<section id="open">') :]
+    assert all(anchor(e.formula.name) in open_ones for e in book.entries if e.status == "not derived")
 
 
 def test_nine_tenths_of_the_list():
