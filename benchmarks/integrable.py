@@ -9,13 +9,15 @@ Finished runs are kept in the results and not repeated. Parts:
              exponents fitted over n = 128..2048, one fit for each of the seeds
     rates    calibrated base learning rates of the first step over n = 128..2048
     naive    integrable with its usual rates, ReLU, 3 epochs: learns with 3 weight layers, is late with 4, frozen with 5
+    late     the same with 5 and 6 weight layers, 10 epochs
     learn    six hidden layers, 600 steps of 512: IP-LLR, naive, muP, hybrid
     ranks    of the hidden signals of 5000 images after the first step
+    single   the same ranks as the paper's code has them, in single precision throughout, n = 1024
 
 As the paper has it: a constant 1 beside the 784 pixels and no other biases; initial standard deviations sqrt2 (ReLU), 2
 (GELU), 1 (tanh), 1 for the last layer, those of the first layer divided by the root of its fan-in; base rate 0.01. In
-``naive`` the first layer is not divided, batches are of 128 and the rate is 0.001. Six hidden layers are seven weight
-layers. Widths 512 and 256 stand for the paper's 1024, three seeds for its five.
+``naive`` and ``late`` the first layer is not divided, batches are of 128 and the rate is 0.001. Six hidden layers are
+seven weight layers. Widths 512 and 256 stand for the paper's 1024, three seeds for its five.
 
 Source: Hajjar, Chizat, Giraud, "Training Integrable Parameterizations of Deep Neural Networks in the Infinite-Width
 Limit" (arXiv:2110.15596).
@@ -152,14 +154,14 @@ def tested(module, x, y) -> dict[str, float]:
     return {"test_loss": float(F.cross_entropy(f, y)), "accuracy": float((f.argmax(1) == y).double().mean())}
 
 
-def naive(data: rg.nn.Data, layers: int, width: int, seed: int) -> dict[str, Any]:
-    """Three epochs at the usual rates."""
+def naive(data: rg.nn.Data, layers: int, width: int, seed: int, epochs: int = 3) -> dict[str, Any]:
+    """Some epochs at the usual rates."""
     x, x_test = images(data)
     draws = torch.Generator().manual_seed(seed)
     module = network(layers, width, x.shape[1])
     done = parametrized(module, "ip", seed, 0.001, divided=False)
     order, each = torch.randperm(len(x), generator=draws), len(x) // 128
-    losses = train(module, torch.optim.SGD(done.groups), x, data.y, 128, 3 * each, order, draws)
+    losses = train(module, torch.optim.SGD(done.groups), x, data.y, 128, epochs * each, order, draws)
     return {"loss": [float(np.mean(losses[i : i + each])) for i in range(0, len(losses), each)]} | tested(
         module, x_test, data.y_test
     )
@@ -196,6 +198,20 @@ def ranks(data: rg.nn.Data, family: str, activation: str, width: int, seed: int)
     return {name: found[name].values.tolist() for name in ("rank", "effective_rank")}
 
 
+@torch.no_grad()
+def single(data: rg.nn.Data, family: str, activation: str, images_of: str, seed: int) -> dict[str, Any]:
+    """Of z^1..z^6 after the first step, torch's matrix_rank of 5000 test or training images."""
+    x, x_test = images(data)
+    with torch.enable_grad():
+        module, _ = begun(x, data.y, family, activation, 1024, seed, 1)
+    z, found = (x if images_of == "training" else x_test)[:5000], []
+    for layer in module:
+        z = layer(z)
+        if isinstance(layer, nn.Linear):
+            found.append(int(torch.linalg.matrix_rank(z)))
+    return {"rank": found[:6]}
+
+
 # The plan -------------------------------------------------------------------------------------------------------------
 
 
@@ -220,21 +236,38 @@ def runs(part: str, data: rg.nn.Data) -> Iterator[Run]:
             for n in (128, 512):
                 for s in SEEDS:
                     yield f"{layers} layers, n = {n}, seed {s}", lambda l=layers, n=n, s=s: naive(data, l, n, s)
+    elif part == "late":
+        for layers in (5, 6):
+            for s in SEEDS:
+                yield f"{layers} layers, n = 128, seed {s}", lambda l=layers, s=s: naive(data, l, 128, s, 10)
     elif part == "ranks":
         for family in ("ip-llr", "mup"):
             for a in ("relu", "gelu", "tanh"):
                 for s in SEEDS:
                     yield f"{family}, {a}, n = 512, seed {s}", lambda f=family, a=a, s=s: ranks(data, f, a, 512, s)
+    elif part == "single":
+        for family, a in (("mup", "relu"), ("ip-llr", "relu"), ("mup", "tanh")):
+            for s in SEEDS:
+                for of in ("test", "training"):
+                    name = f"{family}, {a}, {of} images, seed {s}"
+                    yield name, lambda f=family, a=a, of=of, s=s: single(data, f, a, of, s)
     else:
         three = ("gelu", "tanh", "relu")
         plan = [(family, a, 256) for family in ("ip-llr", "ip", "mup") for a in three]
-        plan += [("ip-llr", "gelu", 512), ("ip-llr", "tanh", 512), ("hybrid", "gelu", 256), ("hybrid", "tanh", 256)]
+        plan += [
+            ("ip-llr", "gelu", 512),
+            ("ip-llr", "tanh", 512),
+            ("ip-llr", "relu", 512),
+            *(("mup", a, 512) for a in three),
+            ("hybrid", "gelu", 256),
+            ("hybrid", "tanh", 256),
+        ]
         for family, a, n in plan:
             for s in SEEDS:
                 yield f"{family}, {a}, n = {n}, seed {s}", lambda f=family, a=a, n=n, s=s: learn(data, f, a, n, s)
 
 
-PARTS = ("widths", "rates", "ranks", "naive", "learn")
+PARTS = ("widths", "rates", "ranks", "single", "naive", "late", "learn")
 
 
 def summary(found: dict[str, dict[str, Any]]) -> list[str]:
@@ -265,7 +298,12 @@ def summary(found: dict[str, dict[str, Any]]) -> list[str]:
             slopes, errors = exponents(rates)
             shown = ", ".join(f"{a:.3f}({1000 * e:.0f})" for a, e in zip(slopes, errors, strict=True))
             lines.append(f"{activation}, {layers} layers, {batch} images, powers of n of calibrated rates: {shown}")
-    for part, keys in (("naive", ("loss", "accuracy")), ("learn", ("last_loss", "accuracy")), ("ranks", ("rank",))):
+    for part, keys in (
+        ("naive", ("loss", "accuracy")),
+        ("late", ("loss",)),
+        ("learn", ("last_loss", "accuracy")),
+        ("ranks", ("rank",)),
+    ):
         grouped: dict[str, list[dict[str, Any]]] = {}
         for name, row in found[part].items():
             grouped.setdefault(name.rpartition(", seed")[0], []).append(row)

@@ -43,7 +43,8 @@ of order one and <s(z_0) s(z_1)> ~ (K^(l-1))^(p/2), since relu keeps its mean si
 
 The product rate x backward signal x input is then that of the maximal update parametrisation in every layer.
 
-Engine: rg.closure, rg.derive("J"), rg.criticality; rg.family.
+Engine: rg.closure, rg.derive("J"), rg.criticality; rg.family. The formulas of the two papers, one by one, are in
+one_parameter_family.py and integrable_first_steps.py.
 """
 
 from fractions import Fraction

@@ -16,6 +16,8 @@ metric of an affine layer, C <s s'> and, for the tangent kernel, Lambda <s s'> +
 
 Composed, these are the paper's recursions. Heads average to the mean of one head up to 1/H: behind one block exactly,
 in what follows with corrections O(1/H) from LayerNorm and softmax, beside O(H/n).
+
+The paper's formulas one by one are in transformer_recursions.py and transformer_learning_rates.py.
 """
 
 from collections import Counter
