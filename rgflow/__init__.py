@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgflow.activations import Activation, activation
 from rgflow.algebra import Recursion, System, Tensor
+from rgflow.citation import citation
 from rgflow.derive import closure, derive
 from rgflow.errors import (
     AccuracyError,
@@ -163,6 +164,7 @@ __all__ = [
     "UnknownName",
     "__version__",
     "activation",
+    "citation",
     "closure",
     "compiled",
     "derive",

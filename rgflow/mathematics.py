@@ -7,6 +7,7 @@ page, since a machine without a mathematical font sets superscripts badly.
 from __future__ import annotations
 
 import io
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,16 @@ _CHARACTERS = (
     (0x2190, 0x21D5), (0x2200, 0x2300), (0x27E6, 0x27EE), (0x1D434, 0x1D468), (0x1D49C, 0x1D4D0), (0x1D538, 0x1D56C),
     (0x1D6A4, 0x1D6A6), (0x1D6E2, 0x1D71C),
 )  # fmt: skip
+
+# What latex2mathml does not know by these names.
+_BRACKETS = {r"\langle": "⟨", r"\rangle": "⟩", r"\|": "‖", r"\lbrace": "{", r"\rbrace": "}"}
+_SIZED = re.compile(r"(\\[bB]igg?[lr]?)\s*(\\langle|\\rangle|\\\||\\lbrace|\\rbrace)")
+_FONT = re.compile(r"\\(mathbb|mathcal|mathbf)\s+([A-Za-z])")
+# As browsers space them: |x| is no relation, and the tilde of a distribution is one.
+_SPACED = {
+    '<mo stretchy="false">&#x0007C;</mo>': '<mo stretchy="false" lspace="0.1em" rspace="0.1em">|</mo>',
+    "<mi>&#x0007E;</mi>": "<mo>∼</mo>",
+}
 
 # Equations over several lines are aligned at the sign of equality; browsers know columns by CSS only.
 ALIGNED = "math mtd { text-align: left; padding-inline: 0; } math mtr > mtd:first-child { text-align: right; }"
@@ -40,10 +51,23 @@ def mathml(latex: str, display: str = "block") -> str:
         from latex2mathml.converter import convert
     except ImportError:
         raise MissingExtra("equations on a page", "book") from None
-    # latex2mathml knows arrays and not aligned equations
-    arrays = latex.replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
-    found = str(convert(arrays, display=display))
-    return found.replace("<mtable", '<mtable displaystyle="true"') if arrays != latex else found
+    found = str(convert(_known(latex), display=display))
+    if r"\begin{aligned}" in latex:
+        found = found.replace("<mtable", '<mtable displaystyle="true"')
+    for converted, drawn in _SPACED.items():
+        found = found.replace(converted, drawn)
+    return found
+
+
+def _known(latex: str) -> str:
+    """The same equation in the commands that latex2mathml knows: arrays, and brackets that have a size.
+
+    >>> _known(r"\\mathbb E \\big\\langle x")
+    '\\\\mathbb{E} \\\\big⟨ x'
+    """
+    latex = _SIZED.sub(lambda found: found[1] + _BRACKETS[found[2]], latex)
+    latex = _FONT.sub(r"\\\1{\2}", latex)
+    return latex.replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
 
 
 @cache

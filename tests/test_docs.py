@@ -84,6 +84,12 @@ def test_equation_of_the_readme():
     assert shown != without_layout(rg.derive("V").latex())
 
 
+def test_equation_of_the_front_page():
+    shown = without_layout(blocks(ROOT / "docs" / "index.md", "math")[0])
+    assert shown == without_layout(rg.derive("V").latex())
+    assert shown != without_layout(rg.derive("V_1").latex())
+
+
 def test_table_of_what_is_derived():
     expected = [
         f"| `{letter}` | {meaning} | {_jets(jets)} | {POWERS[rg.Tensor.named(letter).level]} |"
