@@ -156,11 +156,13 @@ def relu() -> None:
 
 # Rows of the book ----------------------------------------------------------------------------------------------------
 
-SAMPLES = "tests/sampling/test_every_kind.py: sampled residual networks"
+SAMPLES = "tests/test_real_layers.py: sampled networks of residual relu layers, beside both closures"
+BOOK = "tests/oracles/residual_networks.py: exact moments, beside both closures in tests/flow/test_flow_residual.py"
+POINTS = "tests/universality/test_critical_layers.py: kernels and perturbations that stay in a flow; flows in depth"
 SKIP = sp.Symbol("skip", real=True)
 
 
-@row("pdlt/residual_susceptibility", witness=SAMPLES)
+@row("pdlt/residual_susceptibility", witness=BOOK)
 def susceptibility():
     """gamma^2 stands beside chi_perp in Theta'/Theta, and beside chi_parallel, squared, in V'/V."""
     chi_parallel, chi_perp = C_W * dd / 2, C_W * ss2
@@ -174,7 +176,7 @@ def susceptibility():
     return rg.derive("Theta", layer=layer, closure="book")
 
 
-@row("pdlt/residual_four_point_vertex", witness=SAMPLES)
+@row("pdlt/residual_four_point_vertex", witness=BOOK)
 def four_point_vertex():
     """<z^2 s^2> - K <s^2> = K^2 <d^2[s^2]> by parts."""
     by_parts()
@@ -185,7 +187,7 @@ def four_point_vertex():
     return found
 
 
-@row("pdlt/residual_critical_scale_invariant", witness=SAMPLES)
+@row("pdlt/residual_critical_scale_invariant", witness=POINTS)
 def critical_scale_invariant():
     for strength in (sp.Rational(1, 2), sp.Rational(-9, 10)):
         typed = 1 - strength**2
@@ -196,7 +198,7 @@ def critical_scale_invariant():
     return {"relu, skip -0.9": found["C_W"]}
 
 
-@row("pdlt/residual_critical_k_star_zero", witness=SAMPLES)
+@row("pdlt/residual_critical_k_star_zero", witness=POINTS)
 def critical_k_star_zero():
     for strength in (sp.Rational(1, 2), sp.Rational(-9, 10)):
         typed = 1 - strength**2
@@ -219,7 +221,7 @@ def nu_scale_invariant():
     return {"V of relu": sp.factor(found.expression)}
 
 
-@row("pdlt/residual_nu_k_star_zero", witness=SAMPLES)
+@row("pdlt/residual_nu_k_star_zero", witness=POINTS)
 def nu_k_star_zero():
     l = sp.Symbol("l", integer=True, positive=True)
     typed = sp.Rational(2, 3) - sp.Rational(2, 3) * SKIP**4
@@ -308,7 +310,7 @@ def value_near_one():
     return near(both("relu", 0.95, 20), typed, {"book": 0.05, "full": 0.05})
 
 
-@row("pdlt/residual_value_odd", witness=SAMPLES)
+@row("pdlt/residual_value_odd", witness=BOOK)
 def value_odd():
     typed = {"book": 14.2, "full": 14.2}
     return near(both("linear", 0.8, 12), typed, {"book": 0.05, "full": 0.05})

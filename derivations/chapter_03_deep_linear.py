@@ -140,7 +140,7 @@ def deep_linear_recursion() -> dict[str, sp.Expr]:
 
 @row("pdlt/deep_linear_closed_form", witness=EXACT)
 def deep_linear_closed_form() -> dict[str, sp.Expr]:
-    """G_4 of layer l to second order in 1/n; k is K of layer 1, C_W G_2 of the input."""
+    """G_4 of layer l to second order in 1/n; k is K of layer 1, C_W G_2 of the input. Then widths that differ."""
     n, input_square = width / small, kernel / weight
     typed = weight ** (2 * layer) * (1 + 2 / n) ** (layer - 1) * input_square**2
     typed_excess = (1 + 2 / n) ** (layer - 1) - 1
@@ -150,6 +150,12 @@ def deep_linear_closed_form() -> dict[str, sp.Expr]:
         equal(found, wanted, "G_4")
     for found, wanted in zip([sp.Integer(0), *derived[1:]], orders(typed_excess), strict=True):
         equal(found / K**2, wanted, "G_4/G_2^2 - 1")
+    typed_widths = (1 + 2 * small / 20) * (1 + 2 * small / 30) * (1 + 2 * small / 50)
+    net = rg.MLP([1, 20, 30, 50, 1], "linear", C_W=1.3)
+    last = rg.flow(net, first_kernel=1.0, tensors=["K", "V"], order=2).isel(layer=-1)
+    flowed = [1.0, *(float(last[name] / last["K"] ** 2) / 50**power for power, name in enumerate(("V", "V_1"), 1))]
+    for number, wanted in zip(flowed, orders(typed_widths), strict=True):
+        assert abs(number / float(wanted) - 1) < 1e-12, (number, wanted)
     return {"K": K, "V": sp.factor(V), "V_1": sp.factor(V_1)}
 
 

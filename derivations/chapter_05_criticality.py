@@ -233,7 +233,7 @@ def scale_invariant_criticality() -> dict[str, Any]:
     return {activation: rg.criticality(activation).point.values["C_W"] for activation in SLOPES}
 
 
-@row("pdlt/scale_invariant_exponents", witness="tests/oracles/product_law.py: the exact law of the squared norm")
+@row("pdlt/scale_invariant_exponents", witness="tests/sources/pdlt_depth.py: solutions typed by another hand")
 def scale_invariant_exponents() -> dict[str, Any]:
     typed = {"p_0": 0, "p_perp": 0}
     for activation in SLOPES:

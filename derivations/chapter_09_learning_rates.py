@@ -127,10 +127,28 @@ DEPTH, BIAS, WEIGHT = 64, 0.3, 0.8  # L, and what stands for lambda_b, lambda_W
 CLASSES = ("relu", "gelu", "tanh", "sin(z) + z^2/4")  # p_perp = 0, 0, 1, 12/13
 
 
+@cache
+def carried(activation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Flows: what becomes of a layer's own part of Theta up to the last one, and <s s> of what it reads."""
+    found = rg.criticality(activation)
+    given = {"C_b": found.C_b, "C_W": found.C_W, "lambda_b": [1.0] + [0.0] * (DEPTH - 1), "lambda_W": 0.0}
+    net = rg.MLP.uniform(n_in=1, width=1, depth=DEPTH, activation=activation, **given)
+    ds = rg.flow(net, first_kernel=found.K_star or 1.0, tensors=["K", "Theta"], order=0)
+    return ds["Theta"].values[-1] / ds["Theta"].values, (ds["K"].values - found.C_b) / found.C_W
+
+
 def compared(activation: str, name: str, typed: np.ndarray) -> dict[str, list[float]]:
-    """The engine's rates of all layers, and their spread over shares of Theta that are equal for deep layers."""
+    """The engine's rates of all layers are the typed ones; and with them deep layers have equal shares of Theta.
+
+    The engine states the same powers: that they are right is seen in shares, equal from layer L/2 to L but
+    for what ln l/l changes between them.
+    """
     found = rg.learning_rates(activation, DEPTH, lambda_b=BIAS, lambda_W=WEIGHT)[name]
     np.testing.assert_allclose(found, np.zeros(DEPTH) + typed, rtol=1e-13)
+    later, g = carried(activation)
+    deep = ((np.zeros(DEPTH) + typed) * later * (g if name == "lambda_W" else 1.0))[DEPTH // 2 - 1 :]
+    allowed = np.log(DEPTH / 2) / (DEPTH / 2) - np.log(DEPTH) / DEPTH
+    assert spread(deep) < 1 + allowed, (activation, name, spread(deep))
     return {f"{name} of layers 1, 2, 3 and {DEPTH}, {activation}": [*found[:3], found[-1]]}
 
 

@@ -118,7 +118,7 @@ def contracted(jacobian: np.ndarray, hessian: np.ndarray, rate: np.ndarray) -> t
     return H, np.einsum("aipq,p,q,bjp,ckq->ijkabc", hessian, rate, rate, jacobian, jacobian)
 
 
-@row("pdlt/dntk_forward_equation", witness="tests/sampling/test_definitions.py: dNTK of networks by definition")
+@row("pdlt/dntk_forward_equation", witness="tests/sampling/test_every_kind.py: jets of fixed networks by brute force")
 def dntk_forward_equation() -> dict[str, float]:
     """dH'_{i j k} of the samples 0, 1, 2; no engine has this law of one network, so both sides are made here."""
     s, ds, dds, H, dH, W, _, after = small_network()

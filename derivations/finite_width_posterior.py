@@ -103,7 +103,7 @@ def engine():
     return both.kernel_infinite, both.metric, rg.posterior(net, (INPUTS[:1], [TARGET]), INPUTS[1:], NOISE)
 
 
-@row("pdlt/random_metric_covariance", witness="tests/sampling/test_definitions.py: cumulants of sampled networks")
+@row("pdlt/random_metric_covariance", witness="tests/predict/test_prior.py: exact moments of one and two hidden layers")
 def random_metric_covariance():
     """The two-point function and the four-point function of unequal outputs, as the engine has them."""
     net = rg.MLP([2, 200, 200, 2], "tanh", C_b=0.1, C_W=1.4)

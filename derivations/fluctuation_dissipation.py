@@ -23,7 +23,7 @@ rg.nn measure both sides on networks (outcomes_of_training.py).
 """
 
 from functools import cache
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import sympy as sp
@@ -314,6 +314,13 @@ def shuffled_batches():
         """-h <theta xi>, averaged over places, eta h = 1/10 and s = h = 1."""
         return -mean(0.1 / (m - 1) * sum(0.9**k for k in range(i)) for i in range(m))
 
+    found = []  # -theta xi over all orders of four batches, theta' = .9 theta - .1 xi
+    for order in permutations((1.0, -1.0, 0.5, -0.5)):
+        theta = 0.0
+        for xi in order:
+            found.append(-theta * xi)
+            theta = 0.9 * theta - 0.1 * xi
+    assert abs(np.mean(found) / (apart(4) * 0.625) - 1) < 1e-12  # s^2 = .625
     typed = 1
     m = 512
     found = np.log2(apart(m) / apart(2 * m))

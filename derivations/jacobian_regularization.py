@@ -141,7 +141,7 @@ def norm():
     return sum(sp.diff(c[1], e) ** 2 for c in moved() for e in STEP)
 
 
-@row("jacobian_regularization/taylor", witness="tests/nn/test_jacobian_norm.py: columns of J by differences")
+@row("jacobian_regularization/taylor", witness="tests/nn/test_probe_jacobians.py: Jacobians by finite differences")
 def taylor():
     J, z = gradients(), [z.subs(AT) for z in polynomial_network()]
     t = sp.Symbol("t")
@@ -184,11 +184,15 @@ def sphere_variance(size, values):
 
 @row("jacobian_regularization/estimator_variance", witness=ESTIMATED)
 def estimator_variance():
+    """For A of symbols, from the fourth moment of the sphere; and rg.nn.estimator_variance for matrices of numbers."""
     for size in (2, 3, 5):
         values = sp.symbols(f"A1:{size + 1}", positive=True)
         trace, square = sum(values), sum(v**2 for v in values)
         typed = sp.Rational(2 * size, size + 2) * square - sp.Rational(2, size + 2) * trace**2
         assert sp.expand(sphere_variance(size, values) - typed) == 0
+        J = np.random.default_rng(size).standard_normal((size, 6))
+        at = dict(zip(values, np.linalg.eigvalsh(J @ J.T), strict=True))
+        assert abs(float(rg.nn.estimator_variance(J)) / float(typed.subs(at)) - 1) < 1e-11
     return {"two outputs": sp.factor(sphere_variance(2, sp.symbols("A1:3", positive=True)))}
 
 
@@ -233,7 +237,7 @@ def linear_model():
     return penalty
 
 
-@row("jacobian_regularization/white_noise", witness="tests/nn/test_robustness.py: noise on trained networks")
+@row("jacobian_regularization/white_noise", witness="tests/nn/test_jacobian_norm.py: outputs under small noise")
 def white_noise():
     """The average of what is of second order in the noise: <epsilon_i epsilon_j> = s^2 delta_ij."""
     scale = sp.Symbol("s", positive=True)

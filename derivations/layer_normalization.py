@@ -169,6 +169,13 @@ def erf_averages(K: float) -> tuple[float, float, float]:
     return 0.0, 2 / math.pi * math.asin(2 * K / (1 + 2 * K)), 4 / (math.pi * math.sqrt(1 + 4 * K))
 
 
+def shown(layer: rg.LayerNorm, name: str) -> object:
+    """The line that the flow runs, as it is typed above."""
+    found = rg.derive(name, layer=layer)
+    assert str(found) == "\n".join(LINES[layer, name])
+    return found
+
+
 @row("partial_jacobians/ln_pre_kernel", witness=ITERATED)
 def ln_pre_kernel() -> object:
     for name in AT_ONE:
@@ -176,7 +183,7 @@ def ln_pre_kernel() -> object:
         for K, after in pairwise(kernels):
             typed = w * SQUARE[name] + b + mu**2 * K
             assert abs(typed / after - 1) < 1e-11
-    return rg.derive("K", layer=rg.LayerNorm())
+    return shown(rg.LayerNorm(), "K")
 
 
 @row("partial_jacobians/ln_pre_chi", witness=ITERATED)
@@ -185,7 +192,7 @@ def ln_pre_chi() -> object:
         for K, chi in zip(*followed(name, "before"), strict=False):
             typed = mu**2 + w * SLOPE[name] / K
             assert abs(typed / chi - 1) < 1e-11
-    return rg.derive("J", layer=rg.LayerNorm())
+    return shown(rg.LayerNorm(), "J")
 
 
 @row("partial_jacobians/ln_act_kernel", witness=ITERATED)
@@ -195,7 +202,7 @@ def ln_act_kernel() -> object:
         for K, after in pairwise(kernels):
             typed = w + b + mu**2 * K
             assert abs(typed / after - 1) < 1e-11
-    return rg.derive("K", layer=rg.LayerNorm(place="after"))
+    return shown(rg.LayerNorm(place="after"), "K")
 
 
 @row("partial_jacobians/ln_act_chi", witness=ITERATED)
@@ -205,7 +212,7 @@ def ln_act_chi() -> object:
             mean, square, slope = averages(K)
             typed = mu**2 + w * slope / (square - mean**2)
             assert abs(typed / chi - 1) < 1e-11
-    return rg.derive("J", layer=rg.LayerNorm(place="after"))
+    return shown(rg.LayerNorm(place="after"), "J")
 
 
 if __name__ == "__main__":

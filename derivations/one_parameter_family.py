@@ -302,19 +302,5 @@ def finite_width_any_s():
     return {"linear part": linear, "cubic part": cubic, "shift at s = 1, n = 4, labels times 1.5": found}
 
 
-@row("meta_scaling/constant_change_along_depth_rule", witness=DRAWN)
-def constant_change_along_depth_rule():
-    """The change of the tangent kernel goes like gamma: its power of n along L ~ n^(1-s), for tanh.
-
-    Trained tanh networks at s = 1/2, n = 16 to 144: power -0.08(4) along the rule, -0.44(4) at a fixed depth.
-    """
-    other = sp.Symbol("m", positive=True)
-    along = meta().gamma(other, meta().match_depth(n, other, L, "tanh"), "tanh")
-    typed = 0
-    found = sp.simplify(other * sp.diff(sp.log(along), other))
-    assert found == typed
-    return {"gamma": meta().gamma(n, L, "tanh"), "power of n along the rule": found}
-
-
 if __name__ == "__main__":
     check_rows(globals())

@@ -53,7 +53,7 @@ def average(f: sp.Expr, a: sp.Symbol, z: sp.Symbol) -> sp.Expr:
     return sp.integrate(sp.expand(sp.integrate(f, (a, 0, 2 * sp.pi))), (z, -1, 1)) / (4 * sp.pi)
 
 
-@row("partial_jacobians/layer_norm_jacobian", witness="tests/flow/test_normalised_layers.py: sampled layers with norms")
+@row("partial_jacobians/layer_norm_jacobian", witness="tests/sampling/test_normalized.py: slopes are the Jacobian")
 def layer_norm_jacobian() -> dict[str, sp.Expr]:
     """Derivatives of LN itself, at N = 4 and h = (1, 2, 4, 9)."""
     N = 4

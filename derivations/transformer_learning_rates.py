@@ -248,18 +248,6 @@ def rate_conversion():
     return {"rate of matrices for 20 at n = 768": rate, "rate for 0.001 at n = 1024": back}
 
 
-@row("transformers/vit_rate_times_decay", witness=TORCH)
-def vit_rate_times_decay():
-    """The engine's factors take the neural-tangent optimum, (20, 4e-5), to a rate and a decay of every group: those of
-    matrices are 9.4e-4 and 0.85, and all products are that of the standard optimum."""
-    typed = 1e-3 * 0.8
-    here = rg.transformer_scaling(vit())
-    rates, decays = here.learning_rates("adamw", 20.0), here.weight_decays("adamw", 4e-5)
-    products = {group: rates[group] * decays[group] for group in rates}
-    assert all(abs(value / typed - 1) < 1e-12 for value in products.values())
-    return {"rate of matrices": rates["Q"], "decay of matrices": decays["Q"], "product": products["Q"]}
-
-
 def parameters(width, blocks, words, positions):
     net = rg.Transformer(
         width=width, heads=width // 64, blocks=blocks, n_in=words, positions=positions, stem="words", tied=True

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from real_networks import WIDTHS, Comparison, Group, compare_networks, family_p_value, theory_orders
+from real_networks import WIDTHS, Comparison, Group, at_width, compare_networks, family_p_value, theory_orders
 
 import rgflow as rg
 
@@ -61,7 +61,8 @@ class Ensemble:
     def against(self, rows: list[Comparison], closure: str) -> list[Comparison]:
         """The same samples against another closure."""
         found = []
-        orders = [self.theory(self.build(n), {row.tensor for row in rows}, closure) for n in self.widths]
+        first = self.theory(self.build(self.widths[0]), {row.tensor for row in rows}, closure)
+        orders = [at_width(first, n / self.widths[0]) for n in self.widths]
         for row in rows:
             terms = [[float(x) for x in at[row.tensor][: row.q + 1]] for at in orders]
             other = replace(row, theory=[sum(x) for x in terms], without_last=[sum(x[:-1]) for x in terms])

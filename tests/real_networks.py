@@ -13,6 +13,7 @@ full plan (about an hour on one core) and keeps its numbers.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -122,16 +123,36 @@ def theory_orders(
     return found
 
 
+def at_width(orders: dict[str, list], ratio: float) -> dict[str, list]:
+    """These orders where all widths are ``ratio`` times as large: coefficients depend on ratios of widths only.
+
+    The kept theory was flowed at every width by itself, and ``test_theory_needs_one_width`` flows again.
+    """
+    return {letter: [term / ratio**q for q, term in enumerate(terms)] for letter, terms in orders.items()}
+
+
+def uniform(sigma: str, width: int) -> rg.MLP:
+    """Networks of an ensemble."""
+    return rg.MLP.uniform(n_in=2, width=width, depth=DEPTH, activation=sigma, **ENSEMBLES[sigma])
+
+
+@functools.cache
+def theory_at(sigma: str, inputs: int, width: int) -> dict[str, list]:
+    """All letters of the full plan, whoever asks for which, so that one kernel is compiled for an ensemble."""
+    letters = [letter for group in FULL for letter in group.tensors]
+    return theory_orders(uniform(sigma, width), ONE if inputs == 1 else TWO, letters, 2)
+
+
 def compare(sigma: str, first_kernel, plan, seed: int, report=lambda text: None) -> list[Comparison]:
     """All comparisons of one ensemble: every letter through its leading order and through its first correction."""
     inputs = 1 if np.ndim(first_kernel) == 0 else len(first_kernel)
     return compare_networks(
         sigma,
-        lambda n: rg.MLP.uniform(n_in=2, width=n, depth=DEPTH, activation=sigma, **ENSEMBLES[sigma]),
+        lambda n: uniform(sigma, n),
         first_kernel,
         plan,
         entropy=lambda width, i: np.random.SeedSequence([seed, width, i, inputs, len(sigma)]),
-        theory=lambda net, tensors: theory_orders(net, first_kernel, tensors, 2),
+        theory=lambda net, tensors: theory_at(sigma, inputs, net.widths[1]),
         report=report,
     )
 
@@ -142,9 +163,10 @@ def compare_networks(
     """The networks ``build(n)`` against ``theory(net, tensors)``, through every order it has that corrects another."""
     inputs = 1 if np.ndim(first_kernel) == 0 else len(first_kernel)
     results: dict[tuple, Comparison] = {}
+    first = theory(build(widths[0]), [name for group in plan for name in group.tensors])
     for width in widths:
         net = build(width)
-        orders = theory(net, [name for group in plan for name in group.tensors])
+        orders = at_width(first, width / widths[0])
         for i, group in enumerate(plan):
             start = time.perf_counter()
             networks = group.at(width // widths[0])

@@ -27,48 +27,46 @@ HEAVY = {
     "dask.array",
     "distributed",
 }
-# The calls run while Numba tells what it compiles; the names and the packages that were loaded are printed.
+# The calls run while Numba tells what it compiles; for each activation in turn the names, the packages that were loaded
+# until then and the compiled files with size and time of change are printed.
 PROGRAM = """
 import json, sys
+from pathlib import Path
 from numba.core import event
 import rgflow as rg
-with event.install_recorder("numba:compile") as heard:
-    net = rg.MLP.uniform(n_in=4, width=64, depth=4, activation={sigma!r})
-    rg.flow(net, first_kernel=1.0, tensors=["K", "V", "Theta"])
-    rg.sample(net, first_kernel=1.0, tensors=["V"], networks=100, seed=0)
-compiled = [record.data["dispatcher"].py_func.__qualname__ for _, record in heard.buffer if record.is_start]
-loaded = {{name.split(".")[0] for name in sys.modules}} | {{"dask.array"}} & set(sys.modules)
-print(json.dumps([compiled, sorted(loaded)]))
+for sigma in {sigmas!r}:
+    with event.install_recorder("numba:compile") as heard:
+        net = rg.MLP.uniform(n_in=4, width=64, depth=4, activation=sigma)
+        rg.flow(net, first_kernel=1.0, tensors=["K", "V", "Theta"])
+        rg.sample(net, first_kernel=1.0, tensors=["V"], networks=100, seed=0)
+    compiled = [record.data["dispatcher"].py_func.__qualname__ for _, record in heard.buffer if record.is_start]
+    loaded = {{name.split(".")[0] for name in sys.modules}} | {{"dask.array"}} & set(sys.modules)
+    kept = {{str(p): [p.stat().st_size, p.stat().st_mtime_ns] for p in Path({caches!r}).rglob("*.nb[ci]")}}
+    print(json.dumps([compiled, sorted(loaded), kept]))
 """
 
 
-def process(sigma: str, caches: Path) -> tuple[list[str], set[str]]:
-    """Functions compiled and packages loaded by a process with these caches."""
+def process(sigmas: tuple[str, ...], caches: Path) -> list[tuple[list[str], set[str], dict[str, list[int]]]]:
+    """Functions compiled, packages loaded and files kept by a process with these caches, activation by activation."""
     environment = {**os.environ, "RGFLOW_CACHE_DIR": str(caches / "rgflow"), "NUMBA_CACHE_DIR": str(caches / "numba")}
-    command = [sys.executable, "-c", PROGRAM.format(sigma=sigma)]
+    command = [sys.executable, "-c", PROGRAM.format(sigmas=sigmas, caches=str(caches))]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    compiled, loaded = json.loads(done.stdout)
-    return compiled, set(loaded)
-
-
-def files(caches: Path) -> dict[str, tuple[int, int]]:
-    """Compiled files with size and time of change."""
-    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in caches.rglob("*.nb[ci]")}
+    lines = (json.loads(line) for line in done.stdout.splitlines())
+    return [(compiled, set(loaded), kept) for compiled, loaded, kept in lines]
 
 
 def test_a_second_process_compiles_nothing_and_loads_nothing_heavy(tmp_path):
-    first, _ = process("tanh", tmp_path)
+    ((first, _, before),) = process(("tanh",), tmp_path)
     assert {"brackets_at", "step"} <= set(first)  # negative control: the recorder hears what is new
-    before = files(tmp_path)
-    compiled, loaded = process("tanh", tmp_path)
+    (compiled, loaded, after), (other, _, more) = process(("tanh", "sin"), tmp_path)
     assert compiled == []
     assert before
-    assert files(tmp_path) == before
+    assert after == before
     assert loaded & HEAVY == set()
-    other, _ = process("sin", tmp_path)
     assert "brackets_at" in other
     assert "step" not in other  # one generic kernel serves all
+    assert len(more) > len(after)
 
 
 def modules_with_numba() -> list[str]:

@@ -1,7 +1,9 @@
 """The expansion against sampled networks: a small seeded plan, the kept numbers of the full one, the full one."""
 
+import functools
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +25,38 @@ def check(rows, visible_letters):
     return visible
 
 
+@functools.cache
+def small_rows(sigma, inputs):
+    """Comparisons of the small plan, made once."""
+    return plan.compare(sigma, plan.ONE if inputs == 1 else plan.TWO, plan.SMALL, seed=20261122)
+
+
 def test_small_plan():
-    rows = plan.compare("gelu", plan.TWO, plan.SMALL, seed=20261122)
-    rows += plan.compare("tanh", plan.ONE, plan.SMALL, seed=20261122)
-    check(rows, visible_letters=1)
+    check([*small_rows("gelu", 2), *small_rows("tanh", 1)], visible_letters=1)
 
 
-def test_small_plan_notices_a_wrong_vertex(monkeypatch):
+def test_small_plan_notices_a_wrong_vertex():
     """Control: a leading vertex that is 10 % too small is rejected."""
-    real = plan.theory_orders
+    rows = [row for row in small_rows("tanh", 1) if row.tensor in plan.SMALL[0].tensors]
+    (leading,) = (row.theory for row in rows if (row.tensor, row.q) == ("V", 0))
+    damaged = []
+    for row in rows:
+        less = 0.1 * np.array(leading) if row.tensor == "V" else 0.0
+        damaged.append(replace(row, theory=list(np.array(row.theory) - less)))
+        damaged[-1].fit()
+    assert len(damaged) > 2  # K and V through several orders
+    assert plan.family_p_value(damaged) < 1e-3
 
-    def damaged(net, first_kernel, tensors, highest):
-        found = real(net, first_kernel, tensors, highest)
-        found["V"] = [0.9 * found["V"][0], *found["V"][1:]]
-        return found
 
-    monkeypatch.setattr(plan, "theory_orders", damaged)
-    rows = plan.compare("tanh", plan.ONE, plan.SMALL[:1], seed=20261122)
-    assert plan.family_p_value(rows) < 1e-3
+@pytest.mark.parametrize("sigma", plan.ENSEMBLES)
+def test_theory_needs_one_width(sigma):
+    """Flowed at the largest width, and scaled there from the smallest."""
+    large = plan.theory_at(sigma, 1, plan.WIDTHS[-1])
+    scaled = plan.at_width(plan.theory_at(sigma, 1, plan.WIDTHS[0]), plan.WIDTHS[-1] / plan.WIDTHS[0])
+    assert scaled.keys() == large.keys()
+    for letter, terms in large.items():
+        assert len(terms) == (3 if letter in ("K", "Theta") else 2)
+        np.testing.assert_allclose(scaled[letter], terms, rtol=1e-12)
 
 
 def kept_rows():
@@ -61,9 +77,10 @@ def test_kept_numbers_of_the_full_plan():
     for sigma, first_kernel in itertools.product(plan.ENSEMBLES, (plan.ONE, plan.TWO)):
         inputs = 1 if first_kernel is plan.ONE else 2
         mine = [row for row in rows if (row.sigma, row.inputs) == (sigma, inputs)]
+        assert {row.tensor for row in mine} == {letter for group in plan.FULL for letter in group.tensors}
+        first = plan.theory_at(sigma, inputs, plan.WIDTHS[0])
         for place, width in enumerate(plan.WIDTHS):
-            net = plan.rg.MLP.uniform(n_in=2, width=width, depth=plan.DEPTH, activation=sigma, **plan.ENSEMBLES[sigma])
-            theory = plan.theory_orders(net, first_kernel, sorted({row.tensor for row in mine}), 2)
+            theory = plan.at_width(first, width / plan.WIDTHS[0])
             for row in mine:
                 now = sum(float(np.asarray(term)[row.component]) for term in theory[row.tensor][: row.q + 1])
                 assert now == pytest.approx(row.theory[place], rel=1e-9), row.name

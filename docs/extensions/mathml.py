@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+
 def together(latex: str) -> str:
     """Lines that stand in no environment are aligned, as Sphinx does for other renderers."""
     return rf"\begin{{aligned}}{latex}\end{{aligned}}" if r"\\" in latex and r"\begin{" not in latex else latex

@@ -94,7 +94,8 @@ def _result(entry: Entry) -> str:
     derived = "".join(_line(line) for one in entry.shown for line in lines_of(one))
     script = _link(f"#{anchor(row.script.stem)}", f"{row.script.name}, line {row.line}")
     witness = f"; also held by {escape(row.witness)}" if row.witness else ""
-    return f"<div class='engine'>{derived}</div><p class='witness'>{script}{witness}</p>"
+    note = f"<p class='why'>{escape(row.note)}</p>" if row.note else ""
+    return f"<div class='engine'>{derived}</div>{note}<p class='witness'>{script}{witness}</p>"
 
 
 def _line(line: Line) -> str:

@@ -71,6 +71,7 @@ def _entry(entry: Entry) -> str:
     if entry.failure:
         return "\n".join([*lines, escaped(entry.failure)])
     lines += [_display(line.as_latex()) for one in entry.shown for line in lines_of(one)]
+    lines += [escaped(entry.row.note)] * bool(entry.row.note)
     witness = f"; also held by {escaped(entry.row.witness)}" if entry.row.witness else ""
     return "\n".join([*lines, rf"{{\small\texttt{{{escaped(entry.row.script.name)}}}{witness}}}"])
 

@@ -25,6 +25,11 @@ class Row:
     function: Callable[[], Any]
 
     @property
+    def note(self) -> str:
+        """What its author says of it: where it holds, what it leaves out."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
     def line(self) -> int:
         """Where it stands in its script."""
         return int(inspect.unwrap(self.function).__code__.co_firstlineno)

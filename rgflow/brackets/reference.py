@@ -118,17 +118,22 @@ def _coefficient(
 @lru_cache(maxsize=64)
 def _samples(activation: Activation, K: Any, orders: tuple[int, ...], digits: int) -> tuple[Any, ...]:
     """Weight times f at the nodes."""
-    from mpmath import mp
-
-    u, w, pieces = _grid(activation, K, digits)
-    root = mp.sqrt(K)
-    out = list(w)
+    out = list(_grid(activation, K, digits)[1])
     for k in dict.fromkeys(orders):
         times = orders.count(k)
-        functions = _derivative(activation, k)
-        for i, (node, piece) in enumerate(zip(u, pieces, strict=True)):
-            out[i] *= mp.mpmathify(functions[piece](root * node)) ** times
+        for i, value in enumerate(_values(activation, K, k, digits)):
+            out[i] *= value**times
     return tuple(out)
+
+
+@lru_cache(maxsize=256)
+def _values(activation: Activation, K: Any, order: int, digits: int) -> tuple[Any, ...]:
+    """sigma^{(k)} at the nodes: most of the work, and shared by the brackets that hold it."""
+    from mpmath import mp
+
+    u, _, pieces = _grid(activation, K, digits)
+    functions, root = _derivative(activation, order), mp.sqrt(K)
+    return tuple(mp.mpmathify(functions[piece](root * node)) for node, piece in zip(u, pieces, strict=True))
 
 
 @lru_cache(maxsize=256)

@@ -32,11 +32,21 @@ class Source:
 class Affine:
     """The law of a layer with Gaussian parameters (see :class:`rgflow.layers.law.Law`).
 
-    bias : names of the variance and of the learning rate of biases; empty where there is none.
-    carry : (name of the skip strength, stages back); None without a skip.
-    limit : the largest total order in 1/n to which the law holds, if a kind has one.
-    odd : it holds for odd activations only.
-    norm : what all weights read is normalised, in this way.
+    Attributes
+    ----------
+    name : str
+    bias : (str, str)
+        Names of the variance and of the learning rate of biases; empty where there is none.
+    sources : tuple of Source
+        What the weights read: one for each matrix of this stage.
+    carry : (str, int) or None
+        Name of the skip strength, and how many stages back; None without a skip.
+    limit : int or None
+        The largest total order in 1/n to which the law holds, if a kind has one.
+    odd : bool
+        It holds for odd activations only.
+    norm : Norm or None
+        What all weights read is normalised, in this way.
     """
 
     name: str

@@ -110,20 +110,20 @@ def covariance_root(covariance: Array) -> Array:
     return root
 
 
-def neurons(generator: np.random.Generator, root: Array, count: int, width: int) -> Array:
+def neurons(generator: np.random.Generator | Generators, root: Array, count: int, width: int) -> Array:
     """Independent neurons, each Gaussian over the N inputs with covariance root root^T; shape (count, N, width)."""
     normal = generator.standard_normal((count, root.shape[-1], width))
     return np.asarray(np.matmul(root, normal))
 
 
-def weights(generator: np.random.Generator, count: int, fan_in: int, fan_out: int, C_W: float) -> Array:
+def weights(generator: np.random.Generator | Generators, count: int, fan_in: int, fan_out: int, C_W: float) -> Array:
     """W_ij ~ N(0, C_W / fan_in) as an array (count, fan_in, fan_out): the index summed over comes first."""
     drawn = generator.standard_normal((count, fan_in, fan_out))
     drawn *= np.sqrt(C_W / fan_in)
     return drawn
 
 
-def biases(generator: np.random.Generator, count: int, width: int, C_b: float) -> Array:
+def biases(generator: np.random.Generator | Generators, count: int, width: int, C_b: float) -> Array:
     """b_i ~ N(0, C_b), shape (count, 1, width): the same for all inputs."""
     drawn = generator.standard_normal((count, 1, width))
     drawn *= np.sqrt(C_b)

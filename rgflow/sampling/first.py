@@ -18,7 +18,7 @@ from rgflow.errors import InputError
 from rgflow.network import Layer, Network
 from rgflow.network.inputs import Given
 from rgflow.sampling import haar
-from rgflow.sampling.draw import Array, Purpose, Streams, covariance_root, neurons
+from rgflow.sampling.draw import Array, Purpose, Streams, Together, covariance_root, neurons
 from rgflow.sampling.estimators import refuse_too_narrow
 from rgflow.sampling.routes import Routes, routes
 from rgflow.sampling.signals import Signal, Start
@@ -43,7 +43,7 @@ class FirstLayer:
         """L with L L^T = Theta^1."""
         return covariance_root(self.tangent)
 
-    def neurons(self, streams: Streams, count: int) -> Array:
+    def neurons(self, streams: Streams | Together, count: int) -> Array:
         """z^1 of ``count`` networks, (count, N, n_1)."""
         generator = streams(Purpose.NEURONS, 1)
         (weights,) = self.routes.weights

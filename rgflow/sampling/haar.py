@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rgflow.sampling.draw import Array, covariance_root
+from rgflow.sampling.draw import Array, Generators, covariance_root
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -32,14 +32,14 @@ def crossing(m: int) -> tuple[float, float]:
     return 2 / scale, m / scale
 
 
-def orthonormal(generator: np.random.Generator, count: int, rows: int, columns: int) -> Array:
+def orthonormal(generator: np.random.Generator | Generators, count: int, rows: int, columns: int) -> Array:
     """Uniformly distributed matrices (count, rows, columns) with orthonormal columns; columns <= rows."""
     Q, R = np.linalg.qr(generator.standard_normal((count, rows, columns)))
     # Without the signs of the diagonal of R the law would be that of the routine, not Haar's.
     return np.asarray(Q * np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None, :])
 
 
-def weights(generator: np.random.Generator, count: int, fan_in: int, fan_out: int, C_W: float) -> Array:
+def weights(generator: np.random.Generator | Generators, count: int, fan_in: int, fan_out: int, C_W: float) -> Array:
     """Orthogonal W_ij as an array (count, fan_in, fan_out): the index summed over comes first."""
     tall = fan_in >= fan_out
     drawn = orthonormal(generator, count, max(fan_in, fan_out), min(fan_in, fan_out))
@@ -47,7 +47,7 @@ def weights(generator: np.random.Generator, count: int, fan_in: int, fan_out: in
     return drawn if tall else drawn.swapaxes(1, 2)
 
 
-def image(generator: np.random.Generator, x: Array, count: int, width: int, C_W: float) -> Array:
+def image(generator: np.random.Generator | Generators, x: Array, count: int, width: int, C_W: float) -> Array:
     """x W for x (count or 1, N, n): (count, N, width).
 
     A Haar matrix takes the N inputs to a uniformly distributed frame with the same overlaps, so that only that is

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgflow.sampling import draw
-from rgflow.sampling.draw import Array, Purpose, Streams
+from rgflow.sampling.draw import Array, Purpose, Streams, Together
 
 Directions = tuple[int, ...]
 Jets = dict[Directions, Array]
@@ -67,7 +67,7 @@ def activate(derivatives: NDArray[np.float64], jets: Mapping[Directions, Array])
     return activated
 
 
-def first_layer(streams: Streams, z: Array, tangent_root: Array, sets: Sequence[Directions]) -> Jets:
+def first_layer(streams: Streams | Together, z: Array, tangent_root: Array, sets: Sequence[Directions]) -> Jets:
     """Jets of layer 1 with pre-activations z (m, N, n): linear in the parameters, so of first order only.
 
     z_e has covariance Theta^1 = lambda_b + lambda_W x.x'/n_0 over inputs, independently for each neuron and direction;
@@ -112,7 +112,12 @@ def propagate(s: Mapping[Directions, Array], W: Array, tangents: Sequence[tuple[
 
 
 def tangents(
-    streams: Streams, layer: int, place: int, rates: tuple[float, float], shape: tuple[int, int, int], pool: int
+    streams: Streams | Together,
+    layer: int,
+    place: int,
+    rates: tuple[float, float],
+    shape: tuple[int, int, int],
+    pool: int,
 ) -> list[tuple[Array, Array]]:
     """For each of ``pool`` directions eps^W (count, n, width) and eps^b (count, 1, width), of covariance lambda.
 

@@ -27,8 +27,8 @@ _OF_TANGENT_KERNEL = {"Theta", "A", "B", "D", "F"}
 _POOL = 2
 # Stages that a layer has at most, for the estimate of its memory.
 _STAGES = 4
-# A chunk that stays in the processor's cache is faster than a large one.
-_CACHE = 2**21
+# A chunk that stays in the processor's cache is faster than a large one; without matrices there is less to stay there.
+_CACHE, _CACHE_OF_NEURONS = 2**21, 2**22
 # Many operations on small arrays are worth more than that, and threads wait for each other between any two of them.
 _LARGER_CACHE, _LARGE_CACHE = 2**23, 2**24
 # Integers up to here are floats: weights and progress stay exact.
@@ -258,14 +258,14 @@ class Plan:
             raise InputError(f"memory is {memory} bytes; {threads} thread(s) need at least {least}")
         cache = self._cache(threads)
         together = min(room // 2, cache) // (single + kept)
-        if self.collapsed and together > batch:
+        if together > batch:
             return together
         return max(1, min(batch, min(room - kept * batch, cache) // single))
 
     def _cache(self, threads: int) -> int:
         """Bytes of a chunk."""
         if not self.collapsed:
-            return _CACHE
+            return _CACHE if self.explicit else _CACHE_OF_NEURONS
         return _LARGE_CACHE if self.tangent or threads > 1 else _LARGER_CACHE
 
     def useful(self, threads: int, chunk: int, networks: int) -> int:
@@ -275,4 +275,4 @@ class Plan:
     def group(self, chunk: int, sizes: Sequence[int], threads: int) -> int:
         """Batches drawn together; no more than leave every thread some."""
         fair = len(sizes) // (4 * threads)
-        return max(1, min(chunk // sizes[0], fair)) if self.collapsed else 1
+        return max(1, min(chunk // sizes[0], fair))

@@ -105,7 +105,6 @@ def _measure(
     if plan.collapsed:
         _measure_collapsed(plan, first, streams, record, count, controls)
         return
-    assert isinstance(streams, Streams)
     for layer, _, measurement in drawn_layers(plan, first, streams, count):
         if measurement is not None:
             _write({moment: values[:, layer - 2] for moment, values in record.items()}, measurement, plan.pool)
@@ -129,7 +128,7 @@ def _measure_collapsed(
 
 
 def drawn_layers(
-    plan: Plan, first: FirstLayer, streams: Streams, count: int, *, to_the_end: bool = False
+    plan: Plan, first: FirstLayer, streams: Streams | Together, count: int, *, to_the_end: bool = False
 ) -> Iterator[tuple[int, Signal | None, Measurement | None]]:
     """Layer by layer its number, the layer itself and, but for the first, what the one below it says about it.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rgflow.network import Network
 from rgflow.sampling import draw, haar
-from rgflow.sampling.draw import Array, Purpose, Streams
+from rgflow.sampling.draw import Array, Purpose, Streams, Together
 from rgflow.sampling.jets import Directions, activate, tangents
 from rgflow.sampling.normalized import Normalized
 from rgflow.sampling.routes import Routes, Weights
@@ -36,7 +36,7 @@ class DrawnStages(ABC):
         What was brought to variance one on the way, in order.
     """
 
-    def __init__(self, net: Network, streams: Streams, layer: int, count: int, order: int = 0):
+    def __init__(self, net: Network, streams: Streams | Together, layer: int, count: int, order: int = 0):
         self._sigma, self._order = net.activation, order
         self._streams, self._layer, self._count = streams, layer, count
         self._place = 0
@@ -113,7 +113,7 @@ class WeightStages(DrawnStages):
         What was made with weights inside the layer and with its own, in order.
     """
 
-    def __init__(self, net: Network, streams: Streams, layer: int, count: int, order: int, pool: int):
+    def __init__(self, net: Network, streams: Streams | Together, layer: int, count: int, order: int, pool: int):
         super().__init__(net, streams, layer, count, order)
         self._pool = pool
         self.inner: list[Weighted] = []

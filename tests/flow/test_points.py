@@ -44,10 +44,13 @@ def test_each_point_is_its_own_flow(name):
 
 def test_higher_orders_and_all_letters():
     net = rg.MLP([3, 50, 50, 50, 1], "sin")
-    found = flow_points(net, POINTS, OVERLAP, tensors=["K", "V", "V6", "P", "T"], order=2, layers=[4])
-    ds = alone(net, 11, tensors=["K", "V", "V6", "P", "T"], order=2)
-    for name in ds.coefficient.values:
-        assert found.values[name][0, 11] == pytest.approx(float(ds[name][3]), rel=1e-9)
+    few = slice(10, 13)  # tables of so many averages are made for few kernels
+    points = {name: x[few] for name, x in POINTS.items()}
+    found = flow_points(net, points, OVERLAP[few], tensors=["K", "V", "V6", "P", "T"], order=2, layers=[4])
+    for place in range(3):
+        ds = alone(net, 10 + place, tensors=["K", "V", "V6", "P", "T"], order=2)
+        for name in ds.coefficient.values:
+            assert found.values[name][0, place] == pytest.approx(float(ds[name][3]), rel=1e-9)
 
 
 def test_pdlt_by_hand():

@@ -21,6 +21,11 @@ def small(**options):
     return sample(NET, X, **{"tensors": ALL, "networks": 150, "seed": 3, **options})
 
 
+def drawn_kernel(seed):
+    """K of those networks, without the other letters; B draws weights."""
+    return small(tensors=["K", "B"], seed=seed).K
+
+
 @pytest.fixture(scope="module")
 def reference():
     return small()
@@ -28,7 +33,7 @@ def reference():
 
 def test_same_seed_same_numbers(reference):
     xarray.testing.assert_identical(reference, small())
-    assert not np.array_equal(reference.K, small(seed=4).K)
+    assert not np.array_equal(drawn_kernel(3), drawn_kernel(4))
 
 
 @pytest.mark.parametrize("tensors", [ALL, ("K", "V"), ("Theta", "A", "B", "F")])
@@ -62,14 +67,15 @@ def test_seeds_of_every_kind(reference):
     # A SeedSequence keeps its state, and its spawned children are other seeds; a Generator moves on.
     sequence = np.random.SeedSequence(3)
     child = sequence.spawn(1)[0]
-    assert np.array_equal(small(seed=sequence).K, reference.K)
-    assert not np.array_equal(small(seed=child).K, reference.K)
+    expected = drawn_kernel(3)
+    assert np.array_equal(drawn_kernel(sequence), expected)
+    assert not np.array_equal(drawn_kernel(child), expected)
     generator = np.random.default_rng(3)
-    first, second = small(seed=generator), small(seed=generator)
-    assert not np.array_equal(first.K, second.K)
-    np.testing.assert_array_equal(first.K, small(seed=np.random.default_rng(3)).K)
-    fresh = small(seed=None)
-    np.testing.assert_array_equal(fresh.K, small(seed=int(fresh.attrs["seed"])).K)
+    first, second = drawn_kernel(generator), drawn_kernel(generator)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, drawn_kernel(np.random.default_rng(3)))
+    fresh = small(tensors=["K", "B"], seed=None)
+    np.testing.assert_array_equal(fresh.K, drawn_kernel(int(fresh.attrs["seed"])))
 
 
 def test_the_networks_do_not_depend_on_the_other_tensors(reference):
@@ -373,7 +379,11 @@ def test_networks_of_every_kind_do_not_depend_on_memory_or_threads(tensors):
     for name in tensors:
         assert np.isfinite(whole[name]).all()
         assert np.all(whole[f"{name}_se"].values[1:] > 0) or name not in ("K", "V")
-    for options in ({"memory": 2**20}, {"threads": 2}):
+    with pytest.raises(InputError, match="need at least") as refused:
+        sample(EVERY_KIND, X, **arguments, memory=1)
+    # Batches are drawn many together; with the least memory one network after the other.
+    least = int(str(refused.value).split()[-1])
+    for options in ({"memory": least if tensors != ALL else 2**20}, {"threads": 2}):
         xarray.testing.assert_identical(whole, sample(EVERY_KIND, X, **arguments, **options))
     assert Network.from_json(whole.attrs["network"]) == EVERY_KIND
     assert "skip" in whole.coords
