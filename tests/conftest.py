@@ -6,7 +6,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 # Files that take long come first: with several workers, a file to each, none is left alone with one at the end.
-LONG = ("test_notebooks", "test_site", "test_browser", "test_rows", "test_cold_start", "test_store", "test_docs")
+LONG = (
+    "test_site",
+    "test_rows",
+    "test_notebooks",
+    "test_explorer_browser",
+    "test_cold_start",
+    "test_store",
+    "test_docs",
+)
 
 
 def pytest_collection_modifyitems(items):

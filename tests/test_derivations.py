@@ -40,8 +40,15 @@ def equations(name):
     return (*script["MANY"], *script["ONE"])
 
 
+def rows_alone(path):
+    """Whether a script checks its rows and does nothing else: the tests of the book do that, too."""
+    return path.read_text(encoding="utf-8").endswith('if __name__ == "__main__":\n    check_rows(globals())\n')
+
+
 @pytest.mark.usefixtures("paper")
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if rows_alone(path) else ()) for name, path in SCRIPTS.items()]
+)
 def test_script_runs(name, capsys):
     runpy.run_path(str(SCRIPTS[name]), run_name="__main__")
     printed = capsys.readouterr().out

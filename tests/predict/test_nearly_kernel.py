@@ -340,7 +340,8 @@ def test_training_that_fails_says_so():
 # The derivation -------------------------------------------------------------------------------------------------------
 
 
-def test_control_another_meta_kernel_is_noticed_by_the_derivation():
+def test_control_another_meta_kernel_is_noticed_by_the_derivation(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "derivations")
     script = runpy.run_path(str(Path(__file__).parents[2] / "derivations" / "nearly_kernel.py"))
     script["duality"](script["MU"], 3)
     for wrong in (script["MU"].transpose(1, 0, 2), 2 * script["MU"]):

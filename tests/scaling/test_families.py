@@ -247,7 +247,8 @@ def test_control_a_wrong_exponent_in_one_group_is_noticed(group):
 
 
 @pytest.mark.parametrize(("table", "key", "wrong"), [("WIDTH", "ddNTK", S / 2 - 1), ("TABLE", "hidden", (-1, S))])
-def test_control_a_wrong_row_of_the_derivation_is_noticed(table, key, wrong):
+def test_control_a_wrong_row_of_the_derivation_is_noticed(table, key, wrong, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "derivations")
     script = runpy.run_path(str(Path(__file__).parents[2] / "derivations" / "scaling_families.py"))
     script["one_parameter_family"]()
     script[table][key] = wrong

@@ -202,8 +202,9 @@ def test_hostile_requests():
         jacobian_law("tanhh")
 
 
-def test_control_slips_in_the_derivation_are_noticed():
+def test_control_slips_in_the_derivation_are_noticed(monkeypatch):
     """Another line, another factor, another exponent typed into derivations/partial_jacobians.py fail there."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "derivations")
     script = runpy.run_path(str(Path(__file__).parents[2] / "derivations" / "partial_jacobians.py"))
     for table, key, wrong in (
         ("LINES", rg.Residual(), script["LINES"][rg.Dense()]),
