@@ -15,6 +15,8 @@ _HEAD = r"""\documentclass[11pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage{amsmath,amssymb,longtable}
 \usepackage[hidelinks]{hyperref}
+\DeclareUnicodeCharacter{0398}{\ensuremath{\Theta}}
+\DeclareUnicodeCharacter{03C3}{\ensuremath{\sigma}}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \title{The book of derivations}
