@@ -46,7 +46,8 @@ def book(
     count = found.count()
     results().print(
         f"{out}: {count['derived']} of {found.results} results of theory derived ({found.coverage:.1%}), "
-        f"{count['measured']} of {found.experiments} outcomes of experiments measured again"
+        f"{count['measured']} of {found.experiments} outcomes of experiments measured again",
+        soft_wrap=True,
     )
     if found.failed:
         for entry in found.failed:
