@@ -1,9 +1,12 @@
 """Products on one thread while our own threads work, and as before when the last of them is done."""
 
+from threading import Barrier, current_thread
+from time import sleep
+
 import numpy as np
 import pytest
 
-from rgflow.threads import cores, single_products
+from rgflow.threads import cores, finished, hands, single_products
 
 threadpoolctl = pytest.importorskip("threadpoolctl")
 
@@ -32,3 +35,52 @@ def test_an_error_inside_gives_them_back():
 
 def test_there_is_a_core():
     assert cores() >= 1
+
+
+# Hands ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_pieces_are_done_once_each_and_come_in_order(threads):
+    done = []
+
+    def piece(number):
+        done.append(number)
+        return number * number
+
+    with hands(threads) as start:
+        assert finished([start(piece, number) for number in range(50)]) == [number**2 for number in range(50)]
+    assert sorted(done) == list(range(50))
+
+
+def test_the_thread_that_waits_takes_its_share():
+    """Of two pieces that wait for each other one is done by whoever asks: a second thread is all there is."""
+    both = Barrier(2)
+
+    def piece():
+        both.wait(timeout=20)
+        return current_thread().name
+
+    with hands(2) as start:
+        names = finished([start(piece), start(piece)])
+    assert current_thread().name in names
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_of_a_piece_arrives_and_the_rest_is_dropped(threads):
+    done = []
+
+    def piece(number):
+        if number == 3:
+            raise ValueError("three")
+        sleep(0.01)
+        done.append(number)
+
+    def all_pieces():
+        with hands(threads) as start:
+            [start(piece, number) for number in range(200)][3]()
+
+    with pytest.raises(ValueError, match="three"):
+        all_pieces()
+    assert len(done) < 150

@@ -15,10 +15,11 @@ from rgflow.checks import kinks_rule, whole
 from rgflow.errors import InputError, OrderError
 from rgflow.gram.dataset import labelled
 from rgflow.gram.inputs import Inputs, read
+from rgflow.gram.memory import empty
 from rgflow.layers.stages import Stage, stages
 from rgflow.network import Network
 from rgflow.progress import progress_bar
-from rgflow.threads import single_products
+from rgflow.threads import cores, hands, single_products
 
 if TYPE_CHECKING:
     import os
@@ -137,23 +138,27 @@ def matrices(
     progress: bool = False,
 ) -> Matrices:
     """Both matrices at the layers, in memory."""
-    from rgflow.gram.pairs import prepared  # loads Numba
+    from rgflow.gram.pairs import overlaps, prepared  # loads Numba
     from rgflow.gram.tables import blocks
 
-    pairs = prepared(net, through, given, layers, "Theta" in names, threads)
     n, m = (part.stop - part.start for part in (given.rows, given.columns))
-    K = np.empty((len(layers), n, m))
-    Theta = np.empty((len(layers), n, m) if "Theta" in names else (len(layers), 0, 0))
+    K = empty((len(layers), n, m))
+    Theta = empty((len(layers), n, m) if "Theta" in names else (len(layers), 0, 0))
     errors = np.zeros((len(layers), 2))
     listed_blocks = list(blocks(given, side))
-    with progress_bar(progress, "pairs of inputs", sum(pairs.work(each) for each in listed_blocks)) as advance:
-        for each in listed_blocks:
-            errors = np.maximum(errors, pairs.block(each, K, Theta, advance))
-            if given.square and not each.square:
-                here, there = each.local(given)
-                for matrix in (K, Theta)[: 1 + pairs.tangent]:
-                    for k in range(len(layers)):
-                        matrix[k, there, here] = matrix[k, here, there].T
+    with hands(threads or cores()) as start:
+        begun = overlaps(given, listed_blocks[0], K[0], start)  # while inputs alone go through all stages
+        pairs = prepared(net, through, given, layers, "Theta" in names)
+        work = sum(pairs.work(each) for each in listed_blocks)
+        with progress_bar(progress, "pairs of inputs", work) as advance:
+            for each in listed_blocks:
+                errors = np.maximum(errors, pairs.block(each, K, Theta, advance, start, begun))
+                begun = []
+                if given.square and not each.square:
+                    here, there = each.local(given)
+                    for matrix in (K, Theta)[: 1 + pairs.tangent]:
+                        for k in range(len(layers)):
+                            matrix[k, there, here] = matrix[k, here, there].T
     return Matrices(K, Theta, np.maximum(errors, pairs.diagonal_errors()))
 
 

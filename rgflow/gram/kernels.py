@@ -230,12 +230,12 @@ def leave(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: 
 
 
 @static()
-def mirror(high: int, wide: int, matrix: Array, i0: int, j0: int, from_diagonal: int, k: Array) -> None:
-    """The same tile to the other side of the diagonal, where its corner is (j0, i0)."""
-    for j in range(wide):
-        row = matrix[j0 + j, i0 : i0 + high]
-        for i in range(min(j - from_diagonal, high)):
-            row[i] = k[i, j]
+def mirror(matrix: Array, columns: int, rows: Array) -> None:
+    """What stands beyond the diagonal in some rows, to its other side, in one sweep through memory."""
+    for j in range(rows[0] + 1, columns):
+        row = matrix[j]
+        for i in range(rows[0], min(rows[1], j)):
+            row[i] = matrix[i, j]
 
 
 @static(*FAST, inlined=True)
@@ -490,13 +490,13 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
                 leave(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
                 if tangent:
                     leave(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
-                if mirrored:
-                    mirror(high, wide, K, up + i0, left_of + j0, diagonal, k[last])
-                    if tangent:
-                        mirror(high, wide, T, up + i0, left_of + j0, diagonal, h[last])
                 for i in range(high):
                     errors[0, i0 + i, chunk] = doubt[last, i, 0]
                     errors[1, i0 + i, chunk] = doubt[last, i, 1]
+        if mirrored:
+            mirror(K[up:, left_of:], columns, rows)
+            if tangent:
+                mirror(T[up:, left_of:], columns, rows)
 
     return flow_pairs
 

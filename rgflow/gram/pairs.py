@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,7 +21,7 @@ from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, SERIES, Alone, al
 from rgflow.gram.tables import Block, Tables, tables
 from rgflow.layers.stages import Stage
 from rgflow.network import Network
-from rgflow.threads import cores
+from rgflow.threads import Start, Wait, finished
 
 Floats = NDArray[np.float64]
 FLOW_PAIRS = {SERIES: pairs_by_series, ANGLES: pairs_by_angles, ARCS: pairs_by_arcs}
@@ -32,9 +29,7 @@ TILE = 512  # of overlaps: a product of matrices large enough to run at full spe
 PANEL = 128  # rows of overlaps at a time
 
 
-def prepared(
-    net: Network, through: Sequence[Stage], given: Inputs, layers: Sequence[int], tangent: bool, threads: int | None
-) -> Pairs:
+def prepared(net: Network, through: Sequence[Stage], given: Inputs, layers: Sequence[int], tangent: bool) -> Pairs:
     """All that pairs need: lines, and every input alone through all stages.
 
     Raises AccuracyError for a flow that runs away.
@@ -48,7 +43,7 @@ def prepared(
     one = alone(net.activation, recursion, given.own)
     if tangent:
         _refuse_standing_on_a_kink(net, recursion, one)
-    return Pairs(net.activation, recursion, one, given, kept, tangent, threads or cores())
+    return Pairs(net.activation, recursion, one, given, kept, tangent)
 
 
 def _refuse_standing_on_a_kink(net: Network, recursion: Lines, one: Alone) -> None:
@@ -81,39 +76,48 @@ class Pairs:
     inputs: Inputs
     kept: tuple[int, ...]
     tangent: bool
-    threads: int
 
-    def block(self, block: Block, K: Floats, Theta: Floats, advance: Callable[[int], None]) -> Floats:
+    def block(
+        self,
+        block: Block,
+        K: Floats,
+        Theta: Floats,
+        advance: Callable[[int], None],
+        start: Start,
+        begun: Sequence[Wait] = (),
+    ) -> Floats:
         """Fill the block of K and Theta, (kept, n, m) matrices; Theta is (kept, 0, 0) if it is not wanted.
 
         Returns bounds on the error, (kept, 2). Of a square block all is written.
+        start : of ``rgflow.threads.hands``. begun : the :func:`overlaps` in K[0], if these are
         """
+        begun = begun or overlaps(self.inputs, block, K[0], start)
         rows, columns = block.rows, block.columns
         n, m = rows.stop - rows.start, columns.stop - columns.start
         errors, beyond = np.zeros((2, n, -(-m // LANES))), np.zeros(n, np.int64)
         largest = np.zeros((len(self.kept), 2))
         by_series = route(self.activation) != QUADRATURE
-        if self.kept[0] == 0:
-            self._first(block, K[0], Theta[0])
         two_slopes = route(self.activation) == ANGLES
         errors[0] = 8 * EPSILON if two_slopes else 4 * EPSILON * self.alone.sizes[0, 0]
         errors[1] = 4 * EPSILON * self.alone.sizes[0, 1]
+        if self.kept[0] == 0 or not by_series:
+            finished(begun)
+            begun = ()
+        if self.kept[0] == 0:
+            self._first(block, K[0], Theta[0])
         if by_series:
             at = 0
             if self.kept[0] == 0:
                 largest[0] = self._largest(errors, 0)
-            with ExitStack() as stack:
-                each = map if self.threads == 1 else stack.enter_context(ThreadPoolExecutor(self.threads)).map
-                if self.kept[0] > 0:
-                    deque(each(lambda tile: self._overlap(block, K[0], *tile), _tiles(block)), maxlen=0)
-                for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
-                    here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
-                    task = _Task(self, block, part, K, Theta, errors, beyond, (at, here))
-                    for count in each(task.run, _parts(n)):
-                        advance(count)
-                    at = here
-                    if self.kept[here] == part.stages[1]:
-                        largest[here] = self._largest(errors, part.stages[1])
+            for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
+                finished(begun)  # the table was made meanwhile
+                begun = ()
+                here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
+                task = _Task(self, block, part, K, Theta, errors, beyond, (at, here), advance)
+                finished([start(task.run, each) for each in _parts(n)])
+                at = here
+                if self.kept[here] == part.stages[1]:
+                    largest[here] = self._largest(errors, part.stages[1])
         largest = np.maximum(largest, self._finish(block, K, Theta, beyond if by_series else None, advance))
         for stage, (of_K, of_Theta) in zip(self.kept, largest, strict=True):
             self._refuse_lost(float(of_K), float(of_Theta), stage)
@@ -148,10 +152,12 @@ class Pairs:
             )
 
     def _first(self, block: Block, K: Floats, Theta: Floats) -> None:
-        """The first stage, where it is kept."""
+        """The first stage, where it is kept, in place of overlaps."""
         C_b, C_W, lambda_b, lambda_W = self.lines.first
         K = K[block.place]
-        self.inputs.overlap(block.rows, block.columns, K)
+        if block.square:
+            for rows, columns in _tiles(block):
+                K[columns, rows] = K[rows, columns].T
         K /= self.inputs.divisor
         if self.tangent:
             Theta = Theta[block.place]
@@ -159,15 +165,6 @@ class Pairs:
             Theta += lambda_b
         K *= C_W
         K += C_b
-
-    def _overlap(self, block: Block, K: Floats, rows: slice, columns: slice) -> None:
-        """A tile of x.x' in place of K."""
-        of, beside, place = block.rows.start, block.columns.start, K[block.place]
-        self.inputs.overlap(
-            slice(of + rows.start, of + rows.stop),
-            slice(beside + columns.start, beside + columns.stop),
-            place[rows, columns],
-        )
 
     def _finish(self, block: Block, K: Floats, Theta: Floats, beyond: Any, advance: Callable[[int], None]) -> Floats:
         """Pairs without a series, and equal inputs; errors (kept, 2) of the former."""
@@ -224,8 +221,9 @@ class _Task(NamedTuple):
     errors: Floats
     beyond: Any
     kept: tuple[int, int]
+    advance: Callable[[int], None]
 
-    def run(self, rows: tuple[int, int]) -> int:
+    def run(self, rows: tuple[int, int]) -> None:
         pairs, block, (start, stop) = self.pairs, self.block, self.tables.stages
         before, here = self.kept
         (i, j), n = block.corner, block.columns.stop - block.columns.start
@@ -261,7 +259,7 @@ class _Task(NamedTuple):
             pairs.lines.coefficients[stages],
             pairs.lines.averaged[stages],
         )
-        return int((rows[1] - rows[0]) * n * (stop - start))
+        self.advance(int((rows[1] - rows[0]) * n * (stop - start)))
 
 
 def _ways(activation: Activation) -> tuple[Floats, Floats]:
@@ -273,6 +271,20 @@ def _ways(activation: Activation) -> tuple[Floats, Floats]:
         return np.array([1.0 + arcs().index(activation)]), np.zeros(3)
     step, odd, slope = shape(activation)
     return np.zeros(0), np.array([step, odd, slope**2])
+
+
+def overlaps(given: Inputs, block: Block, K: Floats, start: Start) -> list[Wait]:
+    """Begin to put n x.x' in place of the block of K, of a square one beyond the diagonal alone; what waits for it."""
+    of, beside, place = block.rows.start, block.columns.start, K[block.place]
+    return [
+        start(
+            given.overlap,
+            slice(of + rows.start, of + rows.stop),
+            slice(beside + columns.start, beside + columns.stop),
+            place[rows, columns],
+        )
+        for rows, columns in _tiles(block)
+    ]
 
 
 def _tiles(block: Block) -> list[tuple[slice, slice]]:

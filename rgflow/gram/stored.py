@@ -22,11 +22,13 @@ from rgflow.errors import InputError, StoreError
 from rgflow.files import needs_zarr, opened
 from rgflow.gram.dataset import attributes, labelled
 from rgflow.gram.inputs import Inputs
+from rgflow.gram.memory import empty
 from rgflow.gram.pairs import prepared
 from rgflow.gram.tables import Block, blocks
 from rgflow.layers.stages import stages
 from rgflow.network import Network
 from rgflow.progress import progress_bar
+from rgflow.threads import cores, hands
 from rgflow.version import __version__
 
 if TYPE_CHECKING:
@@ -194,14 +196,15 @@ def _compute(
     if group.attrs.get("kind") == "coefficients":
         return
     everything = list(blocks(given, side))
-    pairs = prepared(net, stages(net), given, layers, "Theta" in names, threads)
+    pairs = prepared(net, stages(net), given, layers, "Theta" in names)
     missing = [each for each in everything if each.corner not in errors]
-    with progress_bar(progress, "pairs of inputs", sum(map(pairs.work, missing))) as advance:
+    work = sum(map(pairs.work, missing))
+    with progress_bar(progress, "pairs of inputs", work) as advance, hands(threads or cores()) as start:
         for each in missing:
             n, m = each.rows.stop - each.rows.start, each.columns.stop - each.columns.start
-            K = np.empty((len(layers), n, m))
-            Theta = np.empty((len(layers), n, m) if pairs.tangent else (len(layers), 0, 0))
-            found = pairs.block(each._replace(corner=(0, 0)), K, Theta, advance)
+            K = empty((len(layers), n, m))
+            Theta = empty((len(layers), n, m) if pairs.tangent else (len(layers), 0, 0))
+            found = pairs.block(each._replace(corner=(0, 0)), K, Theta, advance, start)
             for name, values in (("K", K), ("Theta", Theta)):
                 if name in names:
                     _write(group[name], each, given, values, alone)

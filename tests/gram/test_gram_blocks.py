@@ -14,6 +14,7 @@ import rgflow as rg
 from rgflow.errors import AccuracyError, InputError, KinkError, OrderError, StoreError
 from rgflow.gram import alike
 from rgflow.gram.gram import gram
+from rgflow.gram.memory import HUGE, empty
 
 NET = rg.MLP.uniform(n_in=6, width=30, depth=4, activation="gelu", C_W=1.9, C_b=0.15)
 
@@ -261,3 +262,11 @@ def test_inputs_alone_a_few_at_a_time(monkeypatch):
     whole = gram(net, x)
     monkeypatch.setattr(alike, "TOGETHER", 3)
     within(gram(net, x), whole)
+
+
+def test_large_matrices_begin_where_a_huge_page_may():
+    for shape in ((1, 1000, 1000), (3, 700, 513), (2, 3), (1, 0, 0)):
+        found = empty(shape)
+        assert (found.shape, found.dtype, found.flags.c_contiguous) == (shape, np.float64, True)
+        found[:] = 1.0
+        assert found.nbytes < HUGE or found.ctypes.data % HUGE == 0

@@ -81,7 +81,7 @@ def test_long_series_are_found_pair_by_pair():
     net = rg.MLP.uniform(n_in=5, width=20, depth=2, activation="tanh", C_W=1.0)
     x = 20 * some_inputs()
     through, start = stages(net), of_kernel(given(net, x).overlap)
-    pairs = prepared(net, through, start, [2], True, 1)
+    pairs = prepared(net, through, start, [2], True)
     near = by_quadrature(
         net.activation, pairs.lines, pairs.alone, np.array([1]), np.array([3]), start.kernel[[1], [3]], [1]
     )
