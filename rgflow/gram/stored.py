@@ -145,8 +145,8 @@ def _create(
     import zarr
 
     part = target.with_name(f".{target.name}.{os.getpid()}")
-    empty = {name: np.zeros((len(layers), 1, 1)) for name in names}
-    ds = labelled(net, empty, np.full((len(layers), 2), np.nan), layers, alone).drop_vars(names)
+    blank = {name: np.zeros((len(layers), 1, 1)) for name in names}
+    ds = labelled(net, blank, np.full((len(layers), 2), np.nan), layers, alone).drop_vars(names)
     ds = ds.assign_attrs({"kind": UNFINISHED, WHAT: json.dumps(what)})
     # Format 2: the third has no settled way to store the names of coefficients.
     ds.to_zarr(part, mode="w", consolidated=False, zarr_format=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any, ClassVar, Self
 
@@ -63,7 +64,7 @@ class Network:
         """n_{l-1} for l = 1..L."""
         return self.widths[:-1]
 
-    @property
+    @cached_property
     def hyperparameters(self) -> tuple[str, ...]:
         """The names of all hyperparameters: those of a dense layer first, then those of the other kinds."""
         return tuple(dict.fromkeys([*HYPERPARAMETERS, *(name for x in self.layers for name in x.hyperparameters())]))
