@@ -39,8 +39,8 @@ from torch import nn
 import rgflow as rg
 
 FULL = os.environ.get("RGFLOW_NOTEBOOK") == "full"
-WIDTH, EPOCHS, NETWORKS = (128, 12, 400) if FULL else (60, 2, 24)
-RATES = np.geomspace(1e-3, 1e-1, 9) if FULL else [0.01, 0.03]
+WIDTH, EPOCHS, NETWORKS = (128, 12, 400) if FULL else (60, 8, 24)
+RATES = np.geomspace(1e-3, 1e-1, 9) if FULL else [0.001, 0.01]
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # safe for colour-blind readers
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})
 torch.set_num_threads(1)

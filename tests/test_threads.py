@@ -1,11 +1,14 @@
 """Products on one thread while our own threads work, and as before when the last of them is done."""
 
+from importlib import import_module
 from threading import Barrier, current_thread
 from time import sleep
 
 import numpy as np
 import pytest
 
+import rgflow as rg
+from rgflow.sampling import gradients
 from rgflow.threads import cores, finished, hands, single_products
 
 threadpoolctl = pytest.importorskip("threadpoolctl")
@@ -31,6 +34,29 @@ def test_an_error_inside_gives_them_back():
         with pytest.raises(ValueError, match="inside"), single_products():
             raise ValueError("inside")
         assert of_products() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "work", "call"),
+    [
+        ("sample", "all_batches", lambda net: rg.sample(net, first_kernel=1.0, networks=100, seed=0)),
+        ("jacobian", "_batch", lambda net: rg.sample_jacobian(net, first_kernel=1.0, networks=100, seed=0)),
+        ("gradients", "_measure", lambda net: gradients.sample_gradients(net, first_kernel=1.0, networks=4, seed=0)),
+    ],
+)
+def test_samplers_multiply_on_one_thread(module, work, call, monkeypatch):
+    """Threads that wait for each other take several times the processor of one, where another program is busy."""
+    place = import_module(f"rgflow.sampling.{module}")
+    seen, before = [], getattr(place, work)
+
+    def watched(*given):
+        seen.extend(of_products())
+        return before(*given)
+
+    monkeypatch.setattr(place, work, watched)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        call(rg.MLP.uniform(n_in=3, width=8, depth=3, activation="tanh"))
+    assert set(seen) == {1}
 
 
 def test_there_is_a_core():

@@ -30,6 +30,7 @@ from rgflow.sampling.routes import routes
 from rgflow.sampling.signals import Signal, Start, Weighted
 from rgflow.sampling.stages import WeightStages
 from rgflow.seeds import seed_sequence, seed_text
+from rgflow.threads import single_products
 
 if TYPE_CHECKING:
     import xarray
@@ -91,7 +92,7 @@ def sample_gradients(
     networks = whole("networks", networks, 2)
     sequence = seed_sequence(seed)
     each = np.empty((networks, len(NAMES), net.depth, len(shown.overlap)))
-    with np.errstate(over="ignore", invalid="ignore"):
+    with single_products(), np.errstate(over="ignore", invalid="ignore"):
         for batch, start in enumerate(range(0, networks, size := _batch_size(net))):
             rows = each[start : start + size]
             _measure(net, first, np.diagonal(shown.overlap), sequence, batch, rows)

@@ -33,6 +33,7 @@ from rgflow.sampling.signals import Start
 from rgflow.sampling.stages import WeightStages
 from rgflow.sampling.tangent import TangentKernel
 from rgflow.seeds import seed_sequence, seed_text
+from rgflow.threads import single_products
 
 if TYPE_CHECKING:
     import xarray
@@ -110,7 +111,7 @@ def sample_jacobian(
     sequence = seed_sequence(seed)
     combined = {name: statistics.Combination(networks) for name in ("J", "V_J")}
     fan_in = np.asarray(net.fan_in[place - 1 :], dtype=float)[:, None, None]
-    with progress_bar(progress, "sampling networks", networks) as advance:
+    with single_products(), progress_bar(progress, "sampling networks", networks) as advance:
         for batch, size in enumerate(sizes):
             found = np.concatenate(list(_batch(net, first, place, Streams(sequence, batch), size)))
             found = found.reshape(*found.shape[:2], -1)

@@ -23,6 +23,7 @@ from rgflow.sampling.names import SAMPLE_ARGUMENTS, validated_names
 from rgflow.sampling.plan import Plan
 from rgflow.sampling.run import all_batches
 from rgflow.seeds import seed_sequence, seed_text
+from rgflow.threads import single_products
 
 if TYPE_CHECKING:
     import xarray
@@ -136,6 +137,7 @@ def sample(
     combined = {name: statistics.Combination(networks) for name in plan.names}
     if net.depth > 1:
         with (
+            single_products(),
             progress_bar(progress, "sampling networks", networks) as advance,
             closing(all_batches(plan, first, sequence, sizes, chunk, threads, advance)) as estimates,
         ):

@@ -170,13 +170,13 @@ def best(model, rates, steps):
     return np.nanmin(losses)
 
 
-@pytest.mark.parametrize(("activation", "C_W", "rates"), [("tanh", 3.0, [0.03]), ("relu", 0.5, [0.02])])
-def test_fifty_layers_train(activation, C_W, rates):
-    """Badly initialised it stays at chance, at any of the rates; tuned it learns at one of them."""
+@pytest.mark.parametrize(("activation", "C_W", "rate", "steps"), [("tanh", 3.0, 0.03, 60), ("relu", 0.5, 0.007, 120)])
+def test_fifty_layers_train(activation, C_W, rate, steps):
+    """Badly initialised it stays at chance, tuned it learns; by how much depends on last bits, and so on processors."""
     model = perceptron(activation, C_W, 50, 60, seed=2)
-    assert best(model, rates, 60) > CHANCE - 0.1
+    assert best(model, [rate], steps) > CHANCE - 0.1
     tune(model, X, seed=8, tolerance=0.1)
-    assert best(model, rates, 60) < CHANCE - 0.15
+    assert best(model, [rate], steps) < CHANCE - 0.15
 
 
 @pytest.mark.slow
