@@ -1,7 +1,7 @@
 """Labelled results from NumPy arrays: an xarray Dataset, made without asking whether arrays are Dask's.
 
-Where Dask is installed, xarray loads all of ``dask.array`` to look at the first array it is given: half a second of
-every new process, for arrays that we know.
+Where Dask is installed, xarray loads it to look at the first array and the first label it is given: up to half a second
+of every new process, for arrays that we know.
 """
 
 from __future__ import annotations
@@ -31,16 +31,25 @@ def dataset(data: Mapping[str, Any], coords: Mapping[str, Any], attrs: Mapping[s
     >>> ds["K"].sel(layer=2).item(), ds.attrs
     (0.5, {'kind': 'coefficients'})
     """
+    import pandas as pd
     import xarray
+    from xarray.indexes import PandasIndex
 
-    def variable(name: str, given: Any) -> Any:
+    def variable(name: str, given: Any) -> xarray.Variable:
         dims, values, *rest = given if isinstance(given, tuple) else (name, given)
         names = (dims,) if isinstance(dims, str) else tuple(dims)
-        kind = xarray.IndexVariable if names == (name,) else xarray.Variable
-        return kind(names, np.asarray(values), rest[0] if rest else None, fastpath=True)
+        return xarray.Variable(names, np.asarray(values), rest[0] if rest else None, fastpath=True)
 
+    placed = {name: variable(name, given) for name, given in coords.items()}
+    indexes = {}
+    for name, labels in placed.items():
+        if labels.dims == (name,):
+            # objects stay objects, as xarray has it, where pandas would look for a narrower type
+            index = pd.Index(labels.values, dtype="object" if labels.dtype.kind == "O" else None)
+            indexes[name] = PandasIndex(index, name, coord_dtype=labels.dtype)
+            placed.update(indexes[name].create_variables({name: labels}))
     return xarray.Dataset(
         {name: variable(name, given) for name, given in data.items()},
-        {name: variable(name, given) for name, given in coords.items()},
+        xarray.Coordinates(placed, indexes=indexes),
         dict(attrs),
     )

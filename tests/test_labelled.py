@@ -18,6 +18,8 @@ COORDS = {
     "fan_in": ("layer", [3, 5, 5]),
     "depth": ((), np.int64(4)),
     "C_W": np.array([0.5, 1.0]),
+    "time": (("time",), [0.0, 0.5, 1.0], {"units": "steps"}),
+    "input": np.array(["first", "second"], dtype=object),
 }
 
 

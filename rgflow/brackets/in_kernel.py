@@ -45,14 +45,14 @@ _AHEAD = 128  # cells made beyond the one that is missing, or as many as there a
 
 
 class _Fit(NamedTuple):
-    """Cells (C,), polynomials (C, M, DEGREE + 1), errors and sizes (C, M), and whether some cell is too wide."""
+    """Cells (C,), polynomials (C, M, DEGREE + 1), errors and sizes (C, M), and which cells (C,) are too wide."""
 
     centre: Array
     half: Array
     coefficient: Array
     doubt: Array
     size: Array
-    wide: bool
+    wide: NDArray[np.bool_]
 
 
 class Tables:
@@ -85,17 +85,22 @@ class Tables:
 
     def _settled(self) -> int:
         """How narrow cells must be, judged at one cell of every octave that flows commonly visit."""
-        shift = _COARSE
-        for kernel in 2.0 ** np.arange(-12, 9):
-            while shift > _FINE:
-                left, right = (((kernel.view(np.int64) >> shift) + i << shift).view(np.float64) for i in (0, 2))
-                try:
-                    if not self._fit(np.array([left]), np.array([right])).wide:
-                        break
-                except AccuracyError:
-                    break
-                shift -= 1
-        return shift
+        octaves = np.ldexp(1.0, np.arange(-12, 9))
+        for shift in range(_COARSE, _FINE, -1):
+            octaves = octaves[self._too_wide(octaves, shift)]
+            if not len(octaves):
+                return shift
+        return _FINE
+
+    def _too_wide(self, kernels: Array, shift: int) -> NDArray[np.bool_]:
+        """At which kernels cells of this width miss more than they should; not where brackets cannot be had."""
+        first = kernels.view(np.int64) >> shift
+        try:
+            return self._fit((first << shift).view(np.float64), (first + 2 << shift).view(np.float64)).wide
+        except AccuracyError:
+            if len(kernels) == 1:
+                return np.zeros(1, np.bool_)
+        return np.concatenate([self._too_wide(kernels[i : i + 1], shift) for i in range(len(kernels))])
 
     def _clear(self) -> None:
         count = len(self.entries)
@@ -177,7 +182,7 @@ class Tables:
             fit = self._fit(self._edges(names), self._edges(names + 2))
         except AccuracyError as error:
             return self._fill_part(names, error)
-        if fit.wide and self.shift > _FINE:
+        if fit.wide.any() and self.shift > _FINE:
             return False
         # what is as good as zero beside the other brackets need not be known relative to itself
         enough = _ENOUGH * fit.size + _NOTHING * fit.size.max(axis=-1, keepdims=True) + _TINY
@@ -201,7 +206,7 @@ class Tables:
         quadrature = np.maximum(doubts.max(axis=-1), seen_doubts.max(axis=-1))
         missed = np.abs(fitted - seen).max(axis=-1)
         rounding = 8 * EPSILON * size + 4 * EPSILON * np.abs(coefficient).sum(axis=-1)
-        wide = bool((missed > _GOOD * size + 4 * quadrature + rounding + _TINY).any())
+        wide = (missed > _GOOD * size + 4 * quadrature + rounding + _TINY).any(axis=-1)
         return _Fit(centre, half, coefficient, 2 * missed + 2 * quadrature + rounding, size, wide)
 
     def _fill_part(self, names: NDArray[np.int64], error: AccuracyError) -> bool:
