@@ -50,7 +50,7 @@ BELOW = {
     "explorer": ("plots", "mathematics"),
     "cli": ("plots", "bench", "book", "explorer", "citation"),
 }
-GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled", "threads"}
+GROUND = {"errors", "version", "discovery", "progress", "jit", "labelled", "memory", "threads"}
 
 # Rooms that must stay light in what they take from outside: the derivation knows no floats, the witness no theory.
 OUTSIDE = {
@@ -60,7 +60,8 @@ OUTSIDE = {
     "progress": {"rich"},
     "jit": {"numba"},
     "threads": {"threadpoolctl"},
-    "labelled": {"numpy", "xarray"},
+    "labelled": {"numpy", "pandas", "xarray"},
+    "memory": {"numpy"},
     "algebra": {"sympy"},
     "layers": set(),
     "derive": set(),

@@ -15,9 +15,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rgflow.brackets.in_kernel import DEGREE, KNOWN, UNKNOWN
 from rgflow.jit import static
+from rgflow.memory import zeros
 
 LANES = 64  # points of a block
 GROUP = 16  # lanes that share a cell where they can
@@ -30,6 +32,23 @@ _INFINITE = 0x7FF0000000000000  # the bits of infinity
 _FLAGS = ("contract", "reassoc", "nsz", "arcp")
 
 assert _TERMS == 13, "Horner's rule is written out below"
+
+
+def room(tensors: int, count: int, monomials: int, factor: NDArray[np.int64]) -> tuple[Any, ...]:
+    """Where :func:`run` works, made here: to compile what makes and views arrays would take a second of every new user.
+
+    Returns x, y (the flow beside it, displaced by its errors) and e (errors) by rows of lanes, the bits of x and y,
+    factors as rows of x (2, F), monomials, fates, three more rows, and x, bits and e, y, bits and e by groups of lanes.
+    """
+    rows = 2 * tensors + count
+    x, y, e = zeros(3, rows, LANES)
+    bits, bits_of_y = x.view(np.int64), y.view(np.int64)
+    shape = rows, _GROUPS, GROUP
+    views = x.reshape(shape), bits.reshape(shape), e.reshape(shape)
+    others = y.reshape(shape), bits_of_y.reshape(shape), e.reshape(shape)
+    factors = np.stack([np.where(factor < tensors, factor, factor + tensors), factor + tensors])  # even layers, odd
+    weights, rest, fate = zeros(monomials, LANES), zeros(3, LANES), zeros(LANES).view(np.int64)
+    return x, bits, y, bits_of_y, e, factors, weights, fate, rest, views, others
 
 
 @static(*_FLAGS)
@@ -46,6 +65,7 @@ def run(
     errors: Any,
     status: Any,
     missing: Any,
+    space: Any,
 ) -> None:
     """Flow N of P points, from ``begin``, and fill out, errors, status and missing in place.
 
@@ -70,27 +90,15 @@ def run(
     status : (P,)
         GOOD; RUNS_AWAY: K is not finite, or negative; MISSING: no cell at K, left in ``missing`` (P,); BEYOND: none
         can be had.
+    space : of :func:`room`
     """
-    target, monomial, start, factor = rows
+    target, monomial, start, _ = rows
     tensors, count = first.shape[0], tables[5].shape[1]
     doubtful, never = errors.shape[0] > 0, errors.shape[0] < 0  # not False itself, for which all would be compiled anew
     averages = 2 * tensors  # rows of x, y and e: tensors of even layers, of odd ones, and brackets
-    x = np.empty((averages + count, LANES))
-    y = np.empty((averages + count, LANES))
-    e = np.empty((averages + count, LANES))
-    factors = np.empty((2, factor.size), np.int64)  # rows of x, in even layers and in odd ones
-    for i in range(factor.size):
-        factors[0, i] = factor[i] if factor[i] < tensors else factor[i] + tensors
-        factors[1, i] = factor[i] + tensors
+    x, bits, y, bits_of_y, e, factors, weights, fate, rest, views, others = space
     by_row = monomial, start, factors
-    weights = np.empty((monomials.shape[0], LANES))
-    fate = np.empty(LANES, np.int64)
-    lost = np.empty(LANES)
-    product, other = np.empty(LANES), np.empty(LANES)
-    shape = averages + count, _GROUPS, GROUP
-    bits, bits_of_y = x.view(np.int64), y.view(np.int64)
-    views = x.reshape(shape), bits.reshape(shape), e.reshape(shape)
-    others = y.reshape(shape), bits_of_y.reshape(shape), e.reshape(shape)
+    lost, product, other = rest[0], rest[1], rest[2]
     end = begin + first.shape[1]
     for block in range(begin, end, LANES):
         lanes = min(LANES, end - block)
@@ -109,11 +117,13 @@ def run(
                 for p in range(LANES):
                     y[t, p] = x[t, p] * (1.0 + 2.0 * EPSILON)
                     e[t, p] = 2.0 * EPSILON * abs(x[t, p])
-        _store(0, 0, tensors, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
         settled = displaced_settled = False
-        for layer in range(scale.shape[0]):
+        for layer in range(keep.size):
             odd = layer & 1
-            here, there = tensors * odd, tensors * (1 - odd)
+            here = tensors * odd
+            _store(layer, here, tensors, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
+            if layer == scale.shape[0]:
+                break
             if not settled:  # at a fixed point of K the brackets are what they were, to the last bit
                 left = _brackets(here, averages, views, tables, doubtful)
                 if left:
@@ -134,7 +144,6 @@ def run(
                 _bounds(x, e, odd, tensors, target, by_row, scale, layer, weights, product, other)
             settled = _same(bits, tensors)
             displaced_settled = settled and doubtful and _same(bits_of_y, tensors)
-            _store(layer + 1, there, tensors, keep, wanted, x, y, e, doubtful, block, lanes, out, errors)
         _check(x, tensors * (scale.shape[0] & 1), fate)
         for p in range(lanes):
             status[block + p] = fate[p]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rgflow.algebra import Tensor
 from rgflow.brackets.in_kernel import LEAST, MOST, Tables, tables
 from rgflow.brackets.smooth import Entry
-from rgflow.codegen.lanes import BEYOND, LANES, MISSING, run
+from rgflow.codegen.lanes import BEYOND, LANES, MISSING, room, run
 from rgflow.codegen.table import Table
 from rgflow.flow.inputs import entering
 from rgflow.layers.laws import value
@@ -120,7 +120,8 @@ class Tabulated:
         data = (self.rows, self.scale, keep, places, known.arrays(), out, doubts, status, missing)
 
         def go(part: slice) -> None:
-            run(part.start, self.first(part), self.monomials(part), *data)
+            space = room(len(self.tensors), len(self.entries), len(self.products), self.rows[-1])
+            run(part.start, self.first(part), self.monomials(part), *data, space)
 
         if threads == 1:
             for part in self._shares():

@@ -15,8 +15,8 @@ from rgflow.checks import kinks_rule, whole
 from rgflow.errors import InputError, OrderError
 from rgflow.gram.dataset import labelled
 from rgflow.gram.inputs import Inputs, read
-from rgflow.gram.memory import empty
 from rgflow.layers.stages import Stage, stages
+from rgflow.memory import empty
 from rgflow.network import Network
 from rgflow.progress import progress_bar
 from rgflow.threads import cores, hands, single_products

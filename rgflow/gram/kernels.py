@@ -16,8 +16,10 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rgflow.jit import static
+from rgflow.memory import zeros
 
 Array = Any
 
@@ -48,12 +50,11 @@ def asin_square(z: float) -> float:
 
 
 @static()
-def largest(high: int, values: Array, found: Array) -> None:
-    """max |values| of each row of lanes, NaN ignored.
+def largest(high: int, words: Array, bits: Array) -> None:
+    """max |values| of each row of lanes, NaN ignored, from the bits of the values to those of what is found.
 
     Sizes of floats are ordered as their bits, and integers have a largest that vectorises.
     """
-    words, bits = values.view(np.int64), found.view(np.int64)
     for i in range(high):
         most = np.int64(0)
         for j in range(LANES):
@@ -64,9 +65,8 @@ def largest(high: int, values: Array, found: Array) -> None:
 
 
 @static()
-def smallest(high: int, values: Array, found: Array) -> None:
+def smallest(high: int, words: Array, bits: Array) -> None:
     """The smallest of each row of values that are not negative, likewise."""
-    words, bits = values.view(np.int64), found.view(np.int64)
     for i in range(high):
         least = words[i, 0]
         for j in range(LANES):
@@ -281,6 +281,23 @@ def smooth_errors(size: Array, top: float, u: float, bad: Array) -> None:
     bad[4] = top
 
 
+def room(reach: int, starts: NDArray[np.int64]) -> tuple[Any, ...]:
+    """Where the loops work, made here: to compile what makes and views arrays would take a second of every new user.
+
+    Returns, of as many stages as are read, K, Theta, <s s>, <s' s'> and its bits by rows of lanes, and of each row the
+    errors of these four and the largest |<s' s'>|; correlations and their bits; coefficients of rows; three rows of
+    lanes; four numbers of each row, their bits, and lengths of series.
+    """
+    slots = reach + 1
+    # one by one: whole pages apart, they would be in each other's way in the cache
+    k, h, ss, dd = (zeros(slots, ROWS, LANES) for _ in range(4))
+    rho, by_row = zeros(ROWS, LANES), zeros(4, ROWS)
+    longest = max(STEP, int(np.diff(starts).max(initial=0)))
+    doubt, coefficients, numbers = zeros(slots, ROWS, 5), zeros(ROWS, longest), np.zeros(ROWS, np.int64)
+    tiles = k, h, ss, dd, dd.view(np.int64), doubt, rho, rho.view(np.int64), coefficients
+    return *tiles, *zeros(3, LANES), *by_row, by_row.view(np.int64), numbers
+
+
 def _through(by_angles: bool, by_arcs: bool) -> Any:
     """The loops of one way to average: what the others need is not compiled."""
 
@@ -313,6 +330,7 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
         constants: Array,
         coefficients: Array,
         averaged: Array,
+        space: Array,
     ) -> None:
         """K and Theta of the pairs (rows, all columns) from one stage to a later one.
 
@@ -335,25 +353,12 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
         shape : (step, odd, b): powers rho^(step m + odd), and the constant part of <s' s'>
         sizes : (S, 8): see ``rgflow.gram.single.Alone.sizes``
         constants, coefficients, averaged : of these stages (``rgflow.gram.lines``); the first stage is known
+        space : of :func:`room`
         """
         stages, reach = coefficients.shape[:2]
         slots = reach + 1
         tangent = T.size > 0
-        k = np.zeros((slots, ROWS, LANES))
-        h = np.zeros((slots, ROWS, LANES))
-        ss = np.zeros((slots, ROWS, LANES))
-        dd = np.zeros((slots, ROWS, LANES))
-        # per slot and row: errors of K, Theta, <s s>, <s' s'>, and the largest |<s' s'>|
-        doubt = np.zeros((slots, ROWS, 5))
-        rho = np.zeros((ROWS, LANES))
-        x, v, d = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-        tops, gaps, far = np.zeros(ROWS), np.zeros(ROWS), np.zeros(ROWS)
-        numbers = np.zeros(ROWS, np.int64)
-        lefts = np.zeros(ROWS)
-        longest = STEP
-        for t in range(stages):
-            longest = max(longest, starts[t + 1] - starts[t])
-        a = np.zeros((ROWS, longest))
+        k, h, ss, dd, dd_bits, doubt, rho, rho_bits, a, x, v, d, tops, gaps, far, lefts, found, numbers = space
         columns = len(labels_c)
         up, left_of = corner[0], corner[1]
         for i0 in range(rows[0], rows[1], ROWS):
@@ -418,8 +423,8 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
                     inverses, means = inverse_c[t, j0 : j0 + LANES], mean_c[t, j0 : j0 + LANES]
                     if by_angles:
                         angles(high, k[here], inverse, inverses, mean, means, closed, ss[here], dd[here], rho)
-                        largest(high, dd[here], tops)
-                        smallest(high, rho, gaps)
+                        largest(high, dd_bits[here], found[0])
+                        smallest(high, rho_bits, found[1])
                         for i in range(high):
                             e = doubt[here, i]
                             # of <s s> = sqrt(K_aa K_bb) J(rho), relative to that root: what rho does
@@ -431,7 +436,7 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
                         continue
                     if by_arcs:
                         arcs(high, k[here], mean, means, inverse, inverses, closed[0] == 2.0, ss[here], dd[here])
-                        largest(high, dd[here], tops)
+                        largest(high, dd_bits[here], found[0])
                         for i in range(high):
                             smooth_errors(size, tops[i], size[6], doubt[here, i])
                         continue
@@ -442,7 +447,7 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
                     for i in range(high):
                         for j in range(LANES):
                             rho[i, j] = k[here, i, j] * (inverse[i] * inverses[j])
-                    largest(high, rho, far)
+                    largest(high, rho_bits, found[2])
                     for i in range(high):
                         kk, correlation = k[here, i], rho[i]
                         near = min(far[i], 1.0)
@@ -483,7 +488,7 @@ def _through(by_angles: bool, by_arcs: bool) -> Any:
                             for j in range(LANES):
                                 s[j] = own * means[j] + kk[j] * (b + v[j])
                                 e[j] = b + v[j] + step * x[j] * d[j]
-                    largest(high, dd[here], tops)
+                    largest(high, dd_bits[here], found[0])
                     for i in range(high):
                         smooth_errors(size, tops[i], size[6] + lefts[i], doubt[here, i])
                 last = (stages - 1) % slots

@@ -14,7 +14,7 @@ from rgflow.errors import AccuracyError, InputError
 from rgflow.gram.arcs import arcs
 from rgflow.gram.hermite import EPSILON, shape
 from rgflow.gram.inputs import Inputs
-from rgflow.gram.kernels import LANES, ROWS, pairs_by_angles, pairs_by_arcs, pairs_by_series
+from rgflow.gram.kernels import LANES, ROWS, pairs_by_angles, pairs_by_arcs, pairs_by_series, room
 from rgflow.gram.lines import Lines, lines
 from rgflow.gram.one_by_one import PAIRS, by_quadrature
 from rgflow.gram.single import ANGLES, ARCS, LOST, QUADRATURE, SERIES, Alone, alone, route
@@ -113,7 +113,7 @@ class Pairs:
                 finished(begun)  # the table was made meanwhile
                 begun = ()
                 here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
-                task = _Task(self, block, part, K, Theta, errors, beyond, (at, here), advance)
+                task = _Task(self, block, part, K, Theta, errors, beyond, (at, here), advance, [])
                 finished([start(task.run, each) for each in _parts(n)])
                 at = here
                 if self.kept[here] == part.stages[1]:
@@ -211,7 +211,7 @@ class Pairs:
 
 
 class _Task(NamedTuple):
-    """Some rows of a block through the stages of a table."""
+    """Some rows of a block through the stages of a table; ``rooms`` are those to work in that no thread uses."""
 
     pairs: Pairs
     block: Block
@@ -222,6 +222,7 @@ class _Task(NamedTuple):
     beyond: Any
     kept: tuple[int, int]
     advance: Callable[[int], None]
+    rooms: list[Any]
 
     def run(self, rows: tuple[int, int]) -> None:
         pairs, block, (start, stop) = self.pairs, self.block, self.tables.stages
@@ -230,6 +231,7 @@ class _Task(NamedTuple):
         stages = slice(start, stop + 1)
         closed, form = _ways(pairs.activation)
         (inverse_r, mean_r, B_r), (inverse_c, mean_c, B_c) = self.tables.rows, self.tables.columns
+        space = self._room()
         FLOW_PAIRS[route(pairs.activation)](
             closed,
             np.array([pairs.inputs.divisor, *pairs.lines.first] if start == 0 < pairs.kept[0] else [], np.float64),
@@ -258,8 +260,16 @@ class _Task(NamedTuple):
             pairs.lines.constants[stages],
             pairs.lines.coefficients[stages],
             pairs.lines.averaged[stages],
+            space,
         )
+        self.rooms.append(space)
         self.advance(int((rows[1] - rows[0]) * n * (stop - start)))
+
+    def _room(self) -> Any:
+        try:
+            return self.rooms.pop()
+        except IndexError:
+            return room(self.pairs.lines.coefficients.shape[1], self.tables.starts)
 
 
 def _ways(activation: Activation) -> tuple[Floats, Floats]:

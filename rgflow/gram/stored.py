@@ -22,10 +22,10 @@ from rgflow.errors import InputError, StoreError
 from rgflow.files import needs_zarr, opened
 from rgflow.gram.dataset import attributes, labelled
 from rgflow.gram.inputs import Inputs
-from rgflow.gram.memory import empty
 from rgflow.gram.pairs import prepared
 from rgflow.gram.tables import Block, blocks
 from rgflow.layers.stages import stages
+from rgflow.memory import empty
 from rgflow.network import Network
 from rgflow.progress import progress_bar
 from rgflow.threads import cores, hands

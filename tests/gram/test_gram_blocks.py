@@ -14,7 +14,7 @@ import rgflow as rg
 from rgflow.errors import AccuracyError, InputError, KinkError, OrderError, StoreError
 from rgflow.gram import alike
 from rgflow.gram.gram import gram
-from rgflow.gram.memory import HUGE, empty
+from rgflow.memory import HUGE, empty
 
 NET = rg.MLP.uniform(n_in=6, width=30, depth=4, activation="gelu", C_W=1.9, C_b=0.15)
 
