@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HUGE = 2**21  # bytes of a huge page on most machines
+KEPT = 2**25  # bytes of the largest piece of memory that an allocator keeps for the next one when it is freed
 LINE = 64  # bytes of a line of the cache, and of the widest vector
 
 
@@ -28,6 +29,21 @@ def empty(shape: tuple[int, ...]) -> NDArray[np.float64]:
     start = -raw.ctypes.data % HUGE
     found: NDArray[np.float64] = raw[start : start + size].view(np.float64).reshape(shape)
     return found
+
+
+def empties(count: int, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """So many ``empty(shape)``, parts of one piece of memory unless it is large.
+
+    The C library of Linux returns to the system what is freed beyond twice the largest piece it has seen freed. Two
+    matrices that are made and freed together are as much, so that whoever asks for them again and again would pay for
+    new pages each time: on two threads a sixth of the Gram matrices of 1000 inputs.
+
+    >>> [part.shape for part in empties(2, (1, 3, 3))]
+    [(1, 3, 3), (1, 3, 3)]
+    """
+    if 8 * count * math.prod(shape) < KEPT:
+        return list(empty((count, *shape)))
+    return [empty(shape) for _ in range(count)]
 
 
 def zeros(*shape: int) -> NDArray[np.float64]:

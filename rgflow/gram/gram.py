@@ -16,7 +16,7 @@ from rgflow.errors import InputError, OrderError
 from rgflow.gram.dataset import labelled
 from rgflow.gram.inputs import Inputs, read
 from rgflow.layers.stages import Stage, stages
-from rgflow.memory import empty
+from rgflow.memory import empties
 from rgflow.network import Network
 from rgflow.progress import progress_bar
 from rgflow.threads import cores, hands, single_products
@@ -142,8 +142,8 @@ def matrices(
     from rgflow.gram.tables import blocks
 
     n, m = (part.stop - part.start for part in (given.rows, given.columns))
-    K = empty((len(layers), n, m))
-    Theta = empty((len(layers), n, m) if "Theta" in names else (len(layers), 0, 0))
+    wanted = empties(1 + ("Theta" in names), (len(layers), n, m))
+    K, Theta = wanted[0], wanted[1] if len(wanted) > 1 else np.empty((len(layers), 0, 0))
     errors = np.zeros((len(layers), 2))
     listed_blocks = list(blocks(given, side))
     with hands(threads or cores()) as start:

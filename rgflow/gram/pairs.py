@@ -25,7 +25,7 @@ from rgflow.threads import Start, Wait, finished
 
 Floats = NDArray[np.float64]
 FLOW_PAIRS = {SERIES: pairs_by_series, ANGLES: pairs_by_angles, ARCS: pairs_by_arcs}
-TILE = 512  # of overlaps: a product of matrices large enough to run at full speed
+TILE = 512  # rows and columns of overlaps: a product of matrices large enough to run at full speed
 PANEL = 128  # rows of overlaps at a time
 
 
@@ -84,14 +84,14 @@ class Pairs:
         Theta: Floats,
         advance: Callable[[int], None],
         start: Start,
-        begun: Sequence[Wait] = (),
+        begun: Sequence[Sequence[Wait]] = (),
     ) -> Floats:
         """Fill the block of K and Theta, (kept, n, m) matrices; Theta is (kept, 0, 0) if it is not wanted.
 
         Returns bounds on the error, (kept, 2). Of a square block all is written.
         start : of ``rgflow.threads.hands``. begun : the :func:`overlaps` in K[0], if these are
         """
-        begun = begun or overlaps(self.inputs, block, K[0], start)
+        begun = list(begun or overlaps(self.inputs, block, K[0], start))
         rows, columns = block.rows, block.columns
         n, m = rows.stop - rows.start, columns.stop - columns.start
         errors, beyond = np.zeros((2, n, -(-m // LANES))), np.zeros(n, np.int64)
@@ -101,8 +101,8 @@ class Pairs:
         errors[0] = 8 * EPSILON if two_slopes else 4 * EPSILON * self.alone.sizes[0, 0]
         errors[1] = 4 * EPSILON * self.alone.sizes[0, 1]
         if self.kept[0] == 0 or not by_series:
-            finished(begun)
-            begun = ()
+            finished([wait for panel in begun for wait in panel])
+            begun = [[] for _ in begun]
         if self.kept[0] == 0:
             self._first(block, K[0], Theta[0])
         if by_series:
@@ -110,11 +110,12 @@ class Pairs:
             if self.kept[0] == 0:
                 largest[0] = self._largest(errors, 0)
             for part in tables(self.lines, self.alone, self.kept, block, route(self.activation) == ARCS):
-                finished(begun)  # the table was made meanwhile
-                begun = ()
                 here = next(i for i, t in enumerate(self.kept) if t >= part.stages[1])
                 task = _Task(self, block, part, K, Theta, errors, beyond, (at, here), advance, [])
-                finished([start(task.run, each) for each in _parts(n)])
+                for panel in reversed(range(len(begun))):  # the last first: other threads began with the first
+                    finished(begun[panel])
+                    begun[panel] = []
+                    finished([start(task.run, each) for each in _parts(panel, n)])
                 at = here
                 if self.kept[here] == part.stages[1]:
                     largest[here] = self._largest(errors, part.stages[1])
@@ -156,7 +157,7 @@ class Pairs:
         C_b, C_W, lambda_b, lambda_W = self.lines.first
         K = K[block.place]
         if block.square:
-            for rows, columns in _tiles(block):
+            for rows, columns in (tile for panel in _tiles(block) for tile in panel):
                 K[columns, rows] = K[rows, columns].T
         K /= self.inputs.divisor
         if self.tangent:
@@ -283,27 +284,35 @@ def _ways(activation: Activation) -> tuple[Floats, Floats]:
     return np.zeros(0), np.array([step, odd, slope**2])
 
 
-def overlaps(given: Inputs, block: Block, K: Floats, start: Start) -> list[Wait]:
-    """Begin to put n x.x' in place of the block of K, of a square one beyond the diagonal alone; what waits for it."""
+def overlaps(given: Inputs, block: Block, K: Floats, start: Start) -> list[list[Wait]]:
+    """Begin to put n x.x' in place of the block of K, of a square one beyond the diagonal alone.
+
+    Returns what waits for the tiles of each TILE of rows.
+    """
     of, beside, place = block.rows.start, block.columns.start, K[block.place]
     return [
-        start(
-            given.overlap,
-            slice(of + rows.start, of + rows.stop),
-            slice(beside + columns.start, beside + columns.stop),
-            place[rows, columns],
-        )
-        for rows, columns in _tiles(block)
+        [
+            start(
+                given.overlap,
+                slice(of + rows.start, of + rows.stop),
+                slice(beside + columns.start, beside + columns.stop),
+                place[rows, columns],
+            )
+            for rows, columns in panel
+        ]
+        for panel in _tiles(block)
     ]
 
 
-def _tiles(block: Block) -> list[tuple[slice, slice]]:
-    """Tiles of a block, of a square one those on and above the diagonal; of a tile on it NumPy computes half."""
+def _tiles(block: Block) -> list[list[tuple[slice, slice]]]:
+    """Tiles of each TILE of rows of a block, of a square one those on and above the diagonal.
+
+    Of a tile on the diagonal NumPy computes half.
+    """
     n, m = block.rows.stop - block.rows.start, block.columns.stop - block.columns.start
     return [
-        (slice(i, min(i + TILE, n)), slice(j, min(j + TILE, m)))
+        [(slice(i, min(i + TILE, n)), slice(j, min(j + TILE, m))) for j in range(i if block.square else 0, m, TILE)]
         for i in range(0, n, TILE)
-        for j in range(i if block.square else 0, m, TILE)
     ]
 
 
@@ -311,10 +320,11 @@ def _panels(rows: int) -> list[slice]:
     return [slice(start, min(start + PANEL, rows)) for start in range(0, rows, PANEL)]
 
 
-def _parts(rows: int) -> list[tuple[int, int]]:
-    """Ranges of rows for threads to take in turn: whole tiles, each a small share of the pairs, however many take."""
-    size = max(4 * ROWS, rows // 64 // ROWS * ROWS)
-    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+def _parts(panel: int, rows: int) -> list[tuple[int, int]]:
+    """Ranges of the rows of a TILE for threads to take in turn, each a small share of the pairs, however many take."""
+    size = 4 * ROWS
+    stop = min((panel + 1) * TILE, rows)
+    return [(start, min(start + size, stop)) for start in range(panel * TILE, stop, size)]
 
 
 def _equal(here: Any, there: Any) -> tuple[Any, Any]:
