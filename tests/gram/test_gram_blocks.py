@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import rgflow as rg
 from rgflow.errors import AccuracyError, InputError, KinkError, OrderError, StoreError
 from rgflow.gram import alike
 from rgflow.gram.gram import gram
-from rgflow.memory import HUGE, empty
+from rgflow.gram.inputs import Inputs
+from rgflow.memory import HUGE, empties, empty
 
 NET = rg.MLP.uniform(n_in=6, width=30, depth=4, activation="gelu", C_W=1.9, C_b=0.15)
 
@@ -60,6 +62,22 @@ def test_blocks_of_any_size(side):
 def test_threads_give_the_same_bits():
     one, three = (gram(NET, some_inputs(), threads=threads) for threads in (1, 3))
     assert one.identical(three)
+
+
+@pytest.mark.parametrize("late", [(0, 0), (0, 512), (512, 1024)])
+def test_pairs_wait_for_the_overlaps_they_read(monkeypatch, late):
+    """Rows go on while overlaps of others are multiplied; whichever come late, the matrix is the same."""
+    x = some_inputs(1100)
+    plain, overlap = gram(NET, x, threads=1), Inputs.overlap
+
+    def slow(self, rows, columns, out):
+        if (rows.start, columns.start) == late:
+            time.sleep(0.2)
+        overlap(self, rows, columns, out)
+
+    monkeypatch.setattr(Inputs, "overlap", slow)
+    assert gram(NET, x, threads=3).identical(plain)
+    within(plain.isel(sample0=slice(500, 530), sample1=slice(1020, 1060)), gram(NET, x[500:530], others=x[1020:1060]))
 
 
 def test_layers():
@@ -270,3 +288,11 @@ def test_large_matrices_begin_where_a_huge_page_may():
         assert (found.shape, found.dtype, found.flags.c_contiguous) == (shape, np.float64, True)
         found[:] = 1.0
         assert found.nbytes < HUGE or found.ctypes.data % HUGE == 0
+
+
+def test_small_results_are_one_piece_of_memory():
+    for side, together in ((30, True), (1000, True), (1500, False)):
+        one, other = empties(2, (1, side, side))
+        assert one.shape == other.shape == (1, side, side)
+        assert not np.shares_memory(one, other)
+        assert (other.ctypes.data - one.ctypes.data == one.nbytes) == together
